@@ -1,0 +1,23 @@
+/* A dry run: whom a release would reach, and for each device that it would not, why. */
+#pragma once
+
+#include "reason.h"
+#include "release.h"
+
+#define PLAN_SAMPLE_MAX 5u /* device ids named for each reason */
+
+struct plan_skip {
+	uint32_t count;
+	struct name_text sample[PLAN_SAMPLE_MAX];
+	uint32_t sample_count;
+};
+
+struct plan {
+	uint32_t targeted;		      /* would be updated */
+	uint32_t skipped;		      /* targeted + skipped = the product's devices */
+	struct plan_skip skips[REASON_COUNT]; /* by reason; count 0: none */
+	uint32_t waves[DOCUMENT_WAVES_MAX];   /* targeted, by wave */
+	uint32_t wave_count;
+};
+
+void plan_done(struct plan *plan);
