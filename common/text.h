@@ -7,6 +7,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* No text of ours is longer: a runaway append fails instead of eating the machine. */
+#define TEXT_LEN_MAX (256u << 20)
+
 /* A growing byte string, always NUL-terminated at data[len] once it holds anything.
  * Zero-initialise; text_done() releases. A failed allocation sets `failed` and makes all
  * further appends do nothing, so callers check once at the end. */
@@ -40,8 +43,14 @@ enum ota_err text_base64(const void *bytes, size_t len, char **ret_text,
 enum ota_err text_unbase64(const char *text, size_t text_len, size_t max, uint8_t **ret_bytes,
 			   size_t *ret_len, struct ota_why *why) OTA_CHECKED;
 
+/* The length in bytes (1 to 4) of the character that starts at `bytes`, of which `len` are
+ * there; 0 when it is not well-formed UTF-8 (RFC 3629: no overlong form, no surrogate, nothing
+ * above U+10FFFF). */
+size_t text_utf8_next(const char *bytes, size_t len, uint32_t *ret_code);
+
 /* Makes hostile text displayable: valid UTF-8, no control characters (newline and tab kept when
- * `lines`), no bidirectional or zero-width formatting characters, at most size - 1 bytes. */
+ * `lines`), no bidirectional or zero-width formatting characters, at most size - 1 bytes. What
+ * is not displayable becomes '?', formatting characters vanish. */
 void text_sanitize(char *to, size_t size, const char *from, size_t len, bool lines);
 /* Decimal digits only, no sign, no leading space; false when it is anything else or > max. */
 bool text_to_u64(const char *text, uint64_t max, uint64_t *ret_value);
