@@ -1,0 +1,55 @@
+#include "metric.h"
+
+const char *const metric_kind_names[METRIC_KIND_COUNT] = {
+	[METRIC_HELLO] = "hello",     [METRIC_REPORT] = "report",
+	[METRIC_GET] = "get",	      [METRIC_CONSENT] = "consent",
+	[METRIC_COMMAND] = "command", [METRIC_UPLOAD] = "upload",
+	[METRIC_ACL] = "acl",	      [METRIC_TICK] = "tick",
+	[METRIC_CONNECT] = "connect",
+};
+
+/* 0 … 3 have a bucket each; above, the highest bit and the two below it name the bucket. */
+static unsigned bucket_of(uint64_t us)
+{
+	unsigned high, bucket;
+
+	if (us < 4)
+		return (unsigned)us;
+	high = 63u - (unsigned)__builtin_clzll(us);
+	bucket = (high - 1) * 4 + (unsigned)((us >> (high - 2)) & 3);
+	return bucket < METRIC_BUCKETS ? bucket : METRIC_BUCKETS - 1;
+}
+
+static uint64_t bucket_edge(unsigned bucket)
+{
+	unsigned high = bucket / 4 + 1;
+
+	if (bucket < 4)
+		return bucket;
+	return ((uint64_t)(bucket % 4) + 5) << (high - 2);
+}
+
+void metric_add(struct metric *metric, uint64_t us)
+{
+	metric->count++;
+	metric->buckets[bucket_of(us)]++;
+	if (us > metric->max_us)
+		metric->max_us = us;
+}
+
+uint64_t metric_quantile(const struct metric *metric, unsigned per_mille)
+{
+	uint64_t need = (metric->count * per_mille + 999) / 1000, seen = 0;
+
+	if (metric->count == 0)
+		return 0;
+	for (unsigned i = 0; i < METRIC_BUCKETS; i++) {
+		seen += metric->buckets[i];
+		if (seen >= need) {
+			uint64_t edge = bucket_edge(i);
+
+			return edge < metric->max_us ? edge : metric->max_us;
+		}
+	}
+	return metric->max_us;
+}
