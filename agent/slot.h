@@ -12,9 +12,10 @@
 #include "bootstate.h"
 #include "digest.h"
 
-#define SLOT_PARTS_MAX	8	   /* DOCUMENT_COMPONENTS_MAX */
-#define SLOT_SYNC_BYTES (1u << 20) /* unsynced bytes of an image at most: what a cut can cost  \
-				    */
+#define SLOT_PARTS_MAX 8 /* DOCUMENT_COMPONENTS_MAX */
+#define SLOT_SYNC_BYTES                                                                        \
+	(1u << 20) /* unsynced bytes of an image at most: what a cut can cost                  \
+		    */
 #define SLOT_READ_SIZE (256u << 10)
 
 enum slot_which {
@@ -82,14 +83,14 @@ struct slots {
 struct slot_part {
 	char slot_class[33];
 	char path[BOOT_SLOT_COUNT][DISK_PATH_SIZE];
+	char link[DISK_PATH_SIZE]; /* slot_file: names the image that runs; "": no link */
 };
 
-/* Image files A and B of each part in `directory` (<class>.a, <class>.b, 0755) and a link
- * <class>.current to the one that runs, replaced by an atomic rename at boot(). Takes the store
- * over. `limit`: bytes of an image at most (0: what the file system has room for). */
-enum ota_err slot_file_open(const struct disk *disk, const char *directory,
-			    const char *const *slot_classes, unsigned part_count,
-			    uint64_t limit, const struct boot_store *store,
+/* Image files A and B of each part (0755, at the paths of `parts`) and a link to the one that
+ * runs, replaced by an atomic rename at boot(). Takes the store over. `limit`: bytes of an
+ * image at most (0: what the file system has room for). */
+enum ota_err slot_file_open(const struct disk *disk, const struct slot_part *parts,
+			    unsigned part_count, uint64_t limit, const struct boot_store *store,
 			    struct slots *ret_slots, struct ota_why *why) OTA_CHECKED;
 /* Raw partitions (or plain files of fixed size, in tests). Takes the store over. */
 enum ota_err slot_block_open(const struct disk *disk, const struct slot_part *parts,
