@@ -8,12 +8,13 @@
 
 #include "digest.h"
 
-#define PACK_VERSION	      1
-#define PACK_CHUNK_SIZE	      65536u /* the unit of transfer; the last of a blob is shorter */
-#define PACK_HEADER_SIZE      96u
-#define PACK_GROUP_ENTRY_SIZE 8u
-#define PACK_SEGMENT_SIZE_MIN 65536u
-#define PACK_SEGMENT_SIZE_MAX 1048576u
+#define PACK_VERSION		  1
+#define PACK_CHUNK_SIZE		  65536u /* the unit of transfer; the last of a blob is shorter */
+#define PACK_HEADER_SIZE	  96u
+#define PACK_GROUP_ENTRY_SIZE	  8u
+#define PACK_SEGMENT_SIZE_MIN	  65536u
+#define PACK_SEGMENT_SIZE_MAX	  1048576u
+#define PACK_SEGMENT_SIZE_DEFAULT 262144u
 /* 16 GiB of image at 256 KiB; bounds the table (512 KiB) and the index (2 MiB) in memory. */
 #define PACK_SEGMENTS_MAX 65536u
 /* What an interrupted transfer may have to fetch again; a raw segment of the largest size fits.
@@ -64,3 +65,8 @@ unsigned pack_window_log_max(uint32_t segment_size);
 enum ota_err pack_header_read(const void *bytes, size_t len, struct pack_header *ret_header,
 			      struct ota_why *why) OTA_CHECKED;
 void pack_header_write(const struct pack_header *header, uint8_t ret_bytes[PACK_HEADER_SIZE]);
+
+/* One entry of the table, its fields not judged; the reader does that. */
+void pack_group_read(const uint8_t bytes[PACK_GROUP_ENTRY_SIZE], uint8_t *ret_encoding,
+		     uint32_t *ret_count, uint32_t *ret_length);
+void pack_group_write(const struct pack_group *group, uint8_t ret_bytes[PACK_GROUP_ENTRY_SIZE]);
