@@ -1,0 +1,55 @@
+#include "trial.h"
+
+#include <stdbool.h>
+
+static enum trial_verdict unfit(enum ota_err err, enum ota_err *ret_err)
+{
+	*ret_err = err;
+	return TRIAL_UNFIT;
+}
+
+static enum trial_verdict wait_until(const struct trial_facts *facts, uint64_t until_ms,
+				     uint64_t *ret_wait_ms)
+{
+	*ret_wait_ms = until_ms > facts->elapsed_ms ? until_ms - facts->elapsed_ms : 1;
+	return TRIAL_WAIT;
+}
+
+enum trial_verdict trial_judge(const struct trial_facts *facts, uint64_t *ret_wait_ms,
+			       enum ota_err *ret_err)
+{
+	const uint64_t deadline_ms =
+		facts->confirm_timeout_ms * (facts->extended ? 1 + TRIAL_EXTENSION : 1);
+	const uint64_t health_ms = facts->health_timeout_ms < facts->confirm_timeout_ms
+					   ? facts->health_timeout_ms
+					   : facts->confirm_timeout_ms;
+	const bool late = facts->elapsed_ms >= deadline_ms;
+
+	*ret_wait_ms = 0;
+	*ret_err = OTA_OK;
+	if (facts->crash_loop)
+		return unfit(OTA_CRASH_LOOP, ret_err);
+	if (facts->health != TRIAL_HEALTH_GOOD) {
+		if (facts->elapsed_ms >= health_ms)
+			return unfit(OTA_HEALTH_CHECK_FAILED, ret_err);
+		return wait_until(facts, health_ms, ret_wait_ms);
+	}
+	if (facts->elapsed_ms < facts->probation_ms)
+		return wait_until(facts, facts->probation_ms, ret_wait_ms);
+	if (facts->link_up && !late)
+		return TRIAL_ASK_GRANT;
+	if (!late)
+		return wait_until(facts, deadline_ms, ret_wait_ms);
+	if (!facts->was_reachable) {
+		/* Nothing says that the new version is to blame. */
+		*ret_wait_ms = facts->confirm_timeout_ms;
+		return facts->link_up ? TRIAL_ASK_GRANT : TRIAL_WAIT;
+	}
+	if (!facts->extended) {
+		if (!facts->outage_known)
+			return TRIAL_ASK_OUTAGE;
+		if (facts->outage_elsewhere)
+			return TRIAL_EXTEND;
+	}
+	return unfit(OTA_NO_CONNECTIVITY_AFTER_UPDATE, ret_err);
+}
