@@ -1,20 +1,18 @@
 /* Strict JSON, read and written from one table.
  *
  * A struct json_shape describes a C struct member by member; json_read() fills the struct from
- * a text and json_write() makes the text again. Reading is strict in all the ways that cJSON,
- * which parses underneath, is not: nothing after the end, no member twice or unknown, names
- * case-sensitive, integers exact and within their range, valid UTF-8, no NUL, bounded size and
- * depth. Every member is required unless it is marked optional. The error names the member by
- * its path ("packs[2].sha256") and what is allowed. */
+ * a text and json_write() makes the text again. Reading is strict (PROTOCOL.md section 3):
+ * nothing after the end, no member twice or unknown, names case-sensitive and without escapes,
+ * integers exact and within their range, valid UTF-8, no NUL, bounded size and depth. Every
+ * member is required unless it is marked optional. The error names the member by its path
+ * ("packs[2].sha256") and what is allowed. */
 #pragma once
 
 #include "digest.h"
+#include "json_scan.h"
 #include "text.h"
 
-#define JSON_DEPTH_MAX 8
-#define JSON_SIZE_MAX  (64u << 10)	   /* documents; messages give their own limit */
-#define JSON_INT_MAX   (UINT64_C(1) << 53) /* the largest integer that every reader keeps exact \
-					    */
+#define JSON_SIZE_MAX (64u << 10) /* documents; messages give their own limit */
 
 enum json_kind {
 	JSON_U64,    /* uint64_t, min … max (max 0 means JSON_INT_MAX) */
@@ -22,23 +20,23 @@ enum json_kind {
 	JSON_BOOL,   /* bool */
 	JSON_STRING, /* char[size]: at least `min` and at most size - 1 bytes of UTF-8, matching
 			`check` */
-	JSON_TEXT,   /* char *, allocated: at most `max` bytes */
+	JSON_TEXT,   /* char *, allocated: `min` to `max` bytes, matching `check` */
 	JSON_DIGEST, /* struct digest, 64 lower-case hexadecimal digits */
 	JSON_BYTES,  /* uint8_t[size], 2 × size lower-case hexadecimal digits */
-	JSON_ENUM, /* an int-sized enum; `names` lists the words from value 0, ends with NULL; a
-		      "" entry stands for a value that has no word and is refused */
+	JSON_ENUM,   /* an int-sized enum; `names` lists the words from value 0, ends with NULL;
+			a "" entry stands for a value that has no word and is refused */
 	JSON_OBJECT, /* a nested struct of `shape` */
 	JSON_ARRAY,  /* an allocated array of elements of `size` bytes: pointer at `offset`,
-			uint32_t  count at `count_offset`, min … max elements, each read as
-			`element` says  (whose offset is 0) */
+			uint32_t count at `count_offset`, min … max elements, each read as
+			`element` says (whose offset is 0) */
 	JSON_RAW, /* char *, allocated: any JSON object, kept as compact text of ≤ max bytes */
 };
 
 enum json_flag {
 	JSON_REQUIRED = 0,
-	JSON_OPTIONAL =
-		1, /* absent: the field keeps all-zero bytes, and `has` (if given) false */
-	/* optional, and written only when it is not all-zero / NULL / empty / false */
+	/* Absent: the field keeps all-zero bytes, and `has` (if given) false. Written only when
+	 * `has` is true or, without one, when it is not zero, NULL, empty or false. */
+	JSON_OPTIONAL = 1,
 };
 
 struct json_shape;
@@ -61,9 +59,10 @@ struct json_field {
 };
 
 struct json_shape {
-	const char *what; /* "hello", for messages */
-	size_t size;	  /* of the struct */
-	const struct json_field *fields;
+	const char *what;		 /* "hello", for messages */
+	size_t size;			 /* of the struct */
+	const struct json_field *fields; /* at most JSON_MEMBERS_MAX */
+	bool open; /* members that are not in the table are checked and passed over */
 };
 
 /* Fills *ret, which is zeroed first. On failure nothing is allocated and *ret is all zero.
