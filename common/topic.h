@@ -33,14 +33,15 @@ struct topic {
 	uint32_t shard;
 };
 
-/* Takes a topic or a filter apart. `$share/<name>/` is looked through for deciding whether it
- * is ours, but a shared or wildcard filter that could match ours is TOPIC_UNKNOWN ("#",
- * "+/v1/…", "ota/#", "$share/x/ota/…", "$CONTROL/#"); note "#" does not match "$CONTROL". Plain
- * wildcards that can match under ota/ are reported by topic_filter_is_ours(). */
+/* Takes a topic or a filter apart. A filter that names or could match anything of ours, but is
+ * not exactly one topic of the table ("#", "+/v1/…", "ota/#", "$share/x/ota/…", "$CONTROL/#"),
+ * is TOPIC_UNKNOWN. */
 void topic_parse(const char *topic, struct topic *ret_topic);
-/* True when a SUBSCRIBE filter names, or with wildcards or $share could match, anything of
- * ours. */
+/* True when a SUBSCRIBE filter lies under ota/ or $CONTROL/ota/, or with wildcards could match
+ * a topic of the table, behind any $share. "#" does ("$CONTROL" apart, which it never matches);
+ * "+/status" does not. */
 bool topic_filter_is_ours(const char *filter);
+/* True for a topic name under ota/ or $CONTROL/ota/. */
 bool topic_is_ours(const char *topic);
 
 /* Builds the text; parts that the kind does not use are ignored. */
