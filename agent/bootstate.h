@@ -45,8 +45,10 @@ struct boot_state {
  * error either state may be there. */
 struct boot_store {
 	void *ctx;
-	enum ota_err (*read)(void *ctx, struct boot_state *ret_state, struct ota_why *why);
-	enum ota_err (*write)(void *ctx, const struct boot_state *state, struct ota_why *why);
+	enum ota_err (*read)(void *ctx, struct boot_state *ret_state,
+			     struct ota_why *why) OTA_CHECKED;
+	enum ota_err (*write)(void *ctx, const struct boot_state *state,
+			      struct ota_why *why) OTA_CHECKED;
 	void (*done)(void *ctx);
 };
 
@@ -66,6 +68,11 @@ enum ota_err bootstate_uboot_open(const char *config, struct boot_store *ret_sto
 enum ota_err bootstate_grub_open(const struct disk *disk, const char *path,
 				 struct boot_store *ret_store, struct ota_why *why) OTA_CHECKED;
 void bootstate_done(struct boot_store *store);
+
+/* What a device is delivered with: settled, active = A, only A bootable. */
+extern const struct boot_state bootstate_factory;
+/* False for a state that no arrow leads to; it is never acted upon. */
+bool bootstate_is_sound(const struct boot_state *state);
 
 /* The slot that runs now, as far as the boot state knows. */
 enum boot_slot bootstate_running(const struct boot_state *state);
@@ -87,8 +94,9 @@ enum ota_err bootstate_arm(const struct boot_store *store, enum boot_slot target
  * try could go on for ever. */
 enum ota_err bootstate_select(const struct boot_store *store, enum boot_slot *ret_slot,
 			      struct ota_why *why) OTA_CHECKED;
-/* The running trial becomes the active slot. */
-enum ota_err bootstate_confirm(const struct boot_store *store, struct ota_why *why) OTA_CHECKED;
+/* `running`, which is on trial, becomes the active slot. */
+enum ota_err bootstate_confirm(const struct boot_store *store, enum boot_slot running,
+			       struct ota_why *why) OTA_CHECKED;
 /* Gives up an arm or a trial: the active slot boots next, the tried one is not bootable. */
 enum ota_err bootstate_revert(const struct boot_store *store, struct ota_why *why) OTA_CHECKED;
 /* After the return was reported: returned → settled. */

@@ -63,6 +63,10 @@ enum ota_err disk_write(const struct disk *disk, int file, const void *bytes, si
 /* Reads exactly len bytes; OTA_SIZE_MISMATCH when the file ends before. */
 enum ota_err disk_read(const struct disk *disk, int file, void *ret_bytes, size_t len,
 		       uint64_t offset, struct ota_why *why) OTA_CHECKED;
+/* The bytes are on the medium when it returns OTA_OK. After an error nothing is known about
+ * what was written since the last sync: it must be written again, elsewhere or from the start.
+ */
+enum ota_err disk_sync(const struct disk *disk, int file, struct ota_why *why) OTA_CHECKED;
 /* The whole of a small file, NUL-terminated (not counted); the caller frees. OTA_NOT_FOUND when
  * there is none, OTA_TOO_LARGE beyond max. */
 enum ota_err disk_read_file(const struct disk *disk, const char *path, size_t max,

@@ -7,10 +7,11 @@
 #include "envelope.h"
 #include "record.h"
 
-#define KEEP_REPORTS_MAX  256	      /* unacknowledged reports; the design's bound */
-#define KEEP_REPORT_MAX	  (32u << 10) /* bytes of one, MESSAGE_REPORT_MAX */
-#define KEEP_EVIDENCE_MAX (32u << 10) /* a log of ≤ 16 KiB and what goes with it */
-#define KEEP_SEQ_BLOCK	  64	      /* report numbers reserved with one write */
+#define KEEP_REPORTS_MAX  256	       /* unacknowledged reports; the design's bound */
+#define KEEP_REPORT_MAX	  (32u << 10)  /* bytes of one, MESSAGE_REPORT_MAX */
+#define KEEP_OFFER_MAX	  (160u << 10) /* MESSAGE_OFFER_MAX */
+#define KEEP_EVIDENCE_MAX (32u << 10)  /* a log of ≤ 16 KiB and what goes with it */
+#define KEEP_SEQ_BLOCK	  64	       /* report numbers reserved with one write */
 
 enum keep_item {
 	KEEP_ROOT = 0,	 /* newest root envelope */
@@ -34,7 +35,6 @@ enum keep_report_kind {
 struct keep_report {
 	uint64_t seq;
 	enum keep_report_kind kind;
-	uint32_t len;
 };
 
 struct keep_floor {

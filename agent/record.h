@@ -20,29 +20,39 @@ struct record {
 	uint32_t size;	  /* of the payload; fixed per kind of record */
 	uint64_t offset;  /* of the first copy */
 	uint64_t written; /* the greatest sequence ever tried */
-	unsigned newest;  /* 0 or 1: the copy that must not be overwritten; 2: none is valid */
+	bool writable;
+	unsigned newest; /* 0 or 1: the copy that must not be overwritten; 2: none is valid */
 };
 
-/* Opens the record of this magic in the file, making the file when it is not there. ret_payload
- * (size bytes) is filled from the newest whole copy; *ret_found tells: RECORD_NEW (there was no
- * file; nothing is filled), RECORD_LOST (there was one, but no whole copy: nothing is filled,
- * the next write makes it good again), RECORD_FOUND. */
 enum record_found {
-	RECORD_NEW = 0,
-	RECORD_LOST,
+	RECORD_NEW = 0, /* there was no file: it was made with the given value */
+	RECORD_LOST, /* there was one, but no whole copy in it: the given value stands in, and
+			the next write makes it good again */
 	RECORD_FOUND,
 };
+
+/* Opens the record of this magic at this offset of a file, which is made when it is not there,
+ * or of a raw partition. payload (size bytes) comes in with the value of a new record and goes
+ * out with the newest whole copy. Where only reading is allowed it is opened for that, and
+ * record_write() fails. */
 enum ota_err record_open(struct record *record, const struct disk *disk, const char *path,
-			 uint64_t offset, uint32_t magic, void *ret_payload, uint32_t size,
+			 uint64_t offset, uint32_t magic, void *payload, uint32_t size,
 			 enum record_found *ret_found, struct ota_why *why) OTA_CHECKED;
 /* After an error the old or the new value may be found by the next open; the old value is not
  * in danger, and writing may be tried again. */
 enum ota_err record_write(struct record *record, const void *payload,
 			  struct ota_why *why) OTA_CHECKED;
-/* Reads the newest copy again, from the medium (another process may have written). */
-enum ota_err record_reread(struct record *record, void *ret_payload,
-			   enum record_found *ret_found, struct ota_why *why) OTA_CHECKED;
+/* Reads the newest copy again, from the medium (another process may have written). RECORD_LOST
+ * leaves the payload as it is. */
+enum ota_err record_reread(struct record *record, void *payload, enum record_found *ret_found,
+			   struct ota_why *why) OTA_CHECKED;
 void record_done(struct record *record);
 
 /* CRC-32C (Castagnoli, RFC 3720 appendix B.4). */
 uint32_t record_crc32c(uint32_t crc, const void *bytes, size_t len);
+
+/* Integers in records are little-endian; each moves *at behind it. */
+void record_put_u32(uint8_t **at, uint32_t value);
+void record_put_u64(uint8_t **at, uint64_t value);
+uint32_t record_get_u32(const uint8_t **at);
+uint64_t record_get_u64(const uint8_t **at);

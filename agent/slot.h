@@ -13,10 +13,9 @@
 #include "digest.h"
 
 #define SLOT_PARTS_MAX 8 /* DOCUMENT_COMPONENTS_MAX */
-#define SLOT_SYNC_BYTES                                                                        \
-	(1u << 20) /* unsynced bytes of an image at most: what a cut can cost                  \
-		    */
-#define SLOT_READ_SIZE (256u << 10)
+/* Unsynced bytes of an image at most: what a cut can cost. */
+#define SLOT_SYNC_BYTES (1u << 20)
+#define SLOT_READ_SIZE	(256u << 10)
 
 enum slot_which {
 	SLOT_RUNNING = 0,
@@ -59,13 +58,21 @@ struct slots {
 	enum ota_err (*digest)(void *ctx, enum slot_which which, unsigned part,
 			       struct digest *ret_digest, uint64_t *ret_size,
 			       const struct slot_watch *watch, struct ota_why *why);
-	/* One atomic write: the target is tried at the next boot. Every part that was begun
-	 * must have been verified since its last write. */
+	/* One atomic write: the target is tried at the next boot. Every part must have been
+	 * verified, by this process, since it was last written. */
 	enum ota_err (*arm)(void *ctx, uint32_t tries, struct ota_why *why);
+	/* The boot state. A trial that the system's own view says was not started (the link
+	 * could not be replaced, the bootloader chose another slot) is given as still armed. */
 	enum ota_err (*state)(void *ctx, struct boot_state *ret_state, struct ota_why *why);
+	/* The slot that runs, by the system's own view where there is one (link, kernel command
+	 * line), else by the boot state when this was opened; boot() moves it. */
+	enum boot_slot (*running)(void *ctx);
 	/* What the boot selector does: counts the try down, then points at the slot that
 	 * starts. Where a bootloader or init script does that, it is called there (`ota-agent
-	 * boot-select`), not by the running agent. */
+	 * boot-select`), not by the running agent. A device must start something: when the
+	 * state cannot be read or the system cannot be pointed elsewhere, it answers OTA_OK
+	 * with the slot that ran last, and why->err says what is wrong (why->err is OTA_OK
+	 * otherwise). */
 	enum ota_err (*boot)(void *ctx, enum boot_slot *ret_slot, struct ota_why *why);
 	enum ota_err (*confirm)(void *ctx, struct ota_why *why);
 	/* The active slot boots next; takes effect with the restart that the caller then does.
@@ -86,16 +93,20 @@ struct slot_part {
 	char link[DISK_PATH_SIZE]; /* slot_file: names the image that runs; "": no link */
 };
 
-/* Image files A and B of each part (0755, at the paths of `parts`) and a link to the one that
- * runs, replaced by an atomic rename at boot(). Takes the store over. `limit`: bytes of an
- * image at most (0: what the file system has room for). */
+/* Image files A and B of each part (made 0755 and of the exact size, at the paths of `parts`;
+ * the directories are made too) and a link to the one that runs, replaced by a rename at
+ * boot(). The factory's image is put into A. Takes the store over, also on failure. `limit`:
+ * bytes of an image at most (0: what the file system has room for). */
 enum ota_err slot_file_open(const struct disk *disk, const struct slot_part *parts,
 			    unsigned part_count, uint64_t limit, const struct boot_store *store,
 			    struct slots *ret_slots, struct ota_why *why) OTA_CHECKED;
-/* Raw partitions (or plain files of fixed size, in tests). Takes the store over. */
+/* Raw partitions (or plain files of fixed size, in tests). Takes the store over, also on
+ * failure. `running`: the slot that was started, as the bootloader says (kernel command line);
+ * NULL: as the boot state says. */
 enum ota_err slot_block_open(const struct disk *disk, const struct slot_part *parts,
-			     unsigned part_count, const struct boot_store *store,
-			     struct slots *ret_slots, struct ota_why *why) OTA_CHECKED;
+			     unsigned part_count, const enum boot_slot *running,
+			     const struct boot_store *store, struct slots *ret_slots,
+			     struct ota_why *why) OTA_CHECKED;
 /* A program called with verbs (slot_exec.c describes them); for sub-devices behind a gateway.
  * `timeout_ms` per call. */
 enum ota_err slot_exec_open(const char *program, const char *const *slot_classes,
