@@ -26,6 +26,8 @@ struct journal_entry {
 	uint64_t fetched;	   /* bytes of blobs fetched in this attempt */
 	uint64_t reverted_release; /* the one that was reverted last: no second automatic try */
 	uint32_t reverted_cause;
+	uint64_t boot_id;	/* start of the machine in which the restart was asked for */
+	uint32_t restarts;	/* asked for, to get into the trial or out of it */
 	uint32_t target;	/* enum boot_slot it is written to */
 	struct digest firmware; /* of the manifest's payload */
 	struct digest image;	/* of the first component */
