@@ -1,0 +1,156 @@
+#include "delivery.h"
+
+#include "own.h"
+#include "text.h"
+
+#define WAIT_LEAST_MS 20u
+#define WAIT_MOST_MS  2000u
+
+void delivery_init(struct delivery *delivery, const struct delivery_budget *budget)
+{
+	*delivery = (struct delivery){.budget = *budget};
+}
+
+/* Takes the device's chunks out of the sums and it out of the order. */
+static void take_out(struct delivery *delivery, struct delivery_device *device)
+{
+	if (device->young)
+		delivery->young -= device->outstanding;
+	delivery->all -= device->outstanding;
+	device->outstanding = 0;
+	if (delivery->first_young == device)
+		delivery->first_young = device->newer;
+	if (device->older)
+		device->older->newer = device->newer;
+	else
+		delivery->oldest = device->newer;
+	if (device->newer)
+		device->newer->older = device->older;
+	else
+		delivery->newest = device->older;
+	device->older = device->newer = NULL;
+	device->young = false;
+}
+
+static void put_in(struct delivery *delivery, struct delivery_device *device,
+		   uint32_t outstanding, uint64_t now_ms)
+{
+	device->outstanding = outstanding;
+	device->last_ms = now_ms;
+	device->young = true;
+	device->older = delivery->newest;
+	device->newer = NULL;
+	if (delivery->newest)
+		delivery->newest->newer = device;
+	else
+		delivery->oldest = device;
+	delivery->newest = device;
+	if (!delivery->first_young)
+		delivery->first_young = device;
+	delivery->young += outstanding;
+	delivery->all += outstanding;
+}
+
+static void drop(struct delivery *delivery, struct delivery_device *device)
+{
+	take_out(delivery, device);
+	HASH_DEL(delivery->devices, device);
+	free(device);
+}
+
+void delivery_done(struct delivery *delivery)
+{
+	while (delivery->oldest)
+		drop(delivery, delivery->oldest);
+}
+
+void delivery_forget(struct delivery *delivery, const char *device)
+{
+	struct delivery_device *found;
+
+	HASH_FIND_STR(delivery->devices, device, found);
+	if (found)
+		drop(delivery, found);
+}
+
+/* What was young and is not any more, what was on its way and must be lost. */
+static void age(struct delivery *delivery, uint64_t now_ms)
+{
+	while (delivery->first_young &&
+	       now_ms - delivery->first_young->last_ms >= DELIVERY_YOUNG_MS) {
+		delivery->young -= delivery->first_young->outstanding;
+		delivery->first_young->young = false;
+		delivery->first_young = delivery->first_young->newer;
+	}
+	while (delivery->oldest && now_ms - delivery->oldest->last_ms >= DELIVERY_LOST_MS)
+		drop(delivery, delivery->oldest);
+	if (now_ms - delivery->waited_ms >= DELIVERY_YOUNG_MS)
+		delivery->waiters = 0;
+}
+
+/* As long as it takes to serve those who were told to wait before, roughly. */
+static uint32_t tell_wait(struct delivery *delivery, struct delivery_device *device,
+			  uint64_t now_ms)
+{
+	uint64_t wait_ms = WAIT_LEAST_MS + UINT64_C(2) * delivery->waiters;
+
+	device->turn = 0;
+	delivery->waiters++;
+	delivery->waited_ms = now_ms;
+	return (uint32_t)(wait_ms < WAIT_MOST_MS ? wait_ms : WAIT_MOST_MS);
+}
+
+static struct delivery_device *device_of(struct delivery *delivery, const char *id,
+					 uint64_t now_ms)
+{
+	struct delivery_device *device;
+
+	HASH_FIND_STR(delivery->devices, id, device);
+	if (device)
+		return device;
+	device = calloc(1, sizeof(*device));
+	if (!device)
+		return NULL;
+	text_copy(device->id, sizeof(device->id), id);
+	HASH_ADD_STR(delivery->devices, id, device);
+	put_in(delivery, device, 0, now_ms);
+	return device;
+}
+
+uint32_t delivery_admit(struct delivery *delivery, const char *id, uint32_t wanted,
+			uint64_t now_ms, uint32_t *ret_wait_ms)
+{
+	struct delivery_device *device;
+	uint32_t before, room_young, room_all, granted;
+
+	age(delivery, now_ms);
+	device = device_of(delivery, id, now_ms);
+	if (!device) {
+		*ret_wait_ms = WAIT_MOST_MS;
+		return 0;
+	}
+	/* It asks because some have arrived: what it now asks for replaces them. */
+	before = device->outstanding;
+	take_out(delivery, device);
+	room_young = delivery->young < delivery->budget.young
+			     ? delivery->budget.young - delivery->young
+			     : 0;
+	room_all =
+		delivery->all < delivery->budget.all ? delivery->budget.all - delivery->all : 0;
+	if (wanted > MESSAGE_WINDOW_MAX)
+		wanted = MESSAGE_WINDOW_MAX;
+	granted = wanted < room_young ? wanted : room_young;
+	granted = granted < room_all ? granted : room_all;
+	if (granted > 0 && device->turn >= DELIVERY_TURN && delivery->waiters > 0)
+		granted = 0;
+	if (granted == 0) {
+		put_in(delivery, device, before > wanted ? before - wanted : 0, now_ms);
+		*ret_wait_ms = tell_wait(delivery, device, now_ms);
+		return 0;
+	}
+	device->turn += granted;
+	if (granted > device->window || before == 0)
+		device->window = granted;
+	put_in(delivery, device, granted > device->window ? granted : device->window, now_ms);
+	return granted;
+}
