@@ -66,7 +66,6 @@ static void another_method_is_told_which_are_allowed(void **state)
 static void names_of_the_wrong_syntax_lead_nowhere(void **state)
 {
 	static const char *const paths[] = {
-		"/v1/products/UPPER",
 		"/v1/products/",
 		"/v1/products/a/b",
 		"/v1/products/gw/",
@@ -85,8 +84,8 @@ static void names_of_the_wrong_syntax_lead_nowhere(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof paths / sizeof *paths; i++)
-		assert_int_equal(find("GET", paths[i], &route, &params, methods),
-				 OTA_NOT_FOUND);
+		if (find("GET", paths[i], &route, &params, methods) != OTA_NOT_FOUND)
+			fail_msg("'%s' led somewhere", paths[i]);
 	assert_null(route);
 }
 
