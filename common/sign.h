@@ -7,6 +7,8 @@
 #define SIGN_SIZE	64  /* both algorithms sign with exactly 64 bytes */
 #define SIGN_PUBLIC_MAX 128 /* SPKI DER: 44 bytes for Ed25519, 91 for P-256 */
 
+#define SIGN_PASSPHRASE_MAX 1023
+
 enum sign_algorithm {
 	SIGN_ED25519 = 0,
 	SIGN_ECDSA_P256,
@@ -36,10 +38,11 @@ enum ota_err sign_verify(const struct sign_public *key, const void *bytes, size_
 
 enum ota_err sign_key_generate(enum sign_algorithm algorithm, struct sign_key **ret_key,
 			       struct ota_why *why) OTA_CHECKED;
-/* PKCS#8 PEM, encrypted when the passphrase is not NULL. The file is made 0600 and must not
- * exist. */
+/* PKCS#8 PEM, encrypted (scrypt, AES-256) when the passphrase is not NULL. The file is made
+ * 0600 and must not exist (OTA_CONFLICT). */
 enum ota_err sign_key_save(const struct sign_key *key, const char *path, const char *passphrase,
 			   struct ota_why *why) OTA_CHECKED;
+/* OTA_UNAUTHORIZED when the passphrase is missing or wrong. */
 enum ota_err sign_key_load(const char *path, const char *passphrase, struct sign_key **ret_key,
 			   struct ota_why *why) OTA_CHECKED;
 void sign_key_free(struct sign_key *key);
