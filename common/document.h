@@ -142,7 +142,7 @@ struct release_document {
 	struct release_wave *waves;
 	uint32_t wave_count;
 	bool has_thresholds;
-	struct release_thresholds thresholds; /* document_thresholds_default() where not said */
+	struct release_thresholds thresholds; /* document_thresholds_default when not said */
 	uint32_t max_concurrent;	      /* 0: the plugin's */
 	uint64_t rate;			      /* bytes per second; 0: the plugin's */
 	uint64_t not_before, deadline;	      /* 0: none */
@@ -182,6 +182,11 @@ void root_done(struct root_document *root);
 void firmware_done(struct firmware_document *firmware);
 void release_done(struct release_document *release);
 void head_done(struct head_document *head);
+
+/* A key of a root, ready to verify with. OTA_MANIFEST_INVALID when the bytes are no key of the
+ * named algorithm or do not have the named id. */
+enum ota_err root_key_public(const struct root_key *key, struct sign_public *ret_public,
+			     struct ota_why *why) OTA_CHECKED;
 
 /* 32 × ⌈size / segment_size⌉ */
 uint64_t firmware_index_size(uint64_t size, uint32_t segment_size);

@@ -397,35 +397,42 @@ enum ota_err json_check(const char *text, size_t len, size_t max, enum ota_err e
 	return failed ? failed : json_scan_end(&scan);
 }
 
-static void done_value(const struct json_field *field, void *place);
+static void free_members(const struct json_shape *shape, void *object);
+static void free_array(const struct json_field *field, void *elements, uint32_t count);
 
-static void done_array(const struct json_field *field, void **place, uint32_t count)
-{
-	for (uint32_t i = 0; i < count; i++)
-		done_value(field->element, (char *)*place + i * field->size);
-	free(*place);
-}
-
-static void done_value(const struct json_field *field, void *place)
+static void free_value(const struct json_field *field, void *place)
 {
 	if (field->kind == JSON_TEXT || field->kind == JSON_RAW)
 		free(*(char **)place);
 	else if (field->kind == JSON_OBJECT)
-		json_done(field->shape, place);
+		free_members(field->shape, place);
 	else if (field->kind == JSON_ARRAY)
-		done_array(field, place, *(uint32_t *)((char *)place + field->count_offset));
+		free_array(field, *(void **)place,
+			   *(uint32_t *)((char *)place + field->count_offset));
 }
 
-void json_done(const struct json_shape *shape, void *object)
+static void free_array(const struct json_field *field, void *elements, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++)
+		free_value(field->element, (char *)elements + i * field->size);
+	free(elements);
+}
+
+static void free_members(const struct json_shape *shape, void *object)
 {
 	for (const struct json_field *field = shape->fields; field->name; field++) {
 		char *place = (char *)object + field->offset;
 
 		if (field->kind == JSON_ARRAY)
-			done_array(field, (void **)place,
+			free_array(field, *(void **)place,
 				   *(uint32_t *)((char *)object + field->count_offset));
 		else
-			done_value(field, place);
+			free_value(field, place);
 	}
+}
+
+void json_done(const struct json_shape *shape, void *object)
+{
+	free_members(shape, object);
 	memset(object, 0, shape->size);
 }
