@@ -105,7 +105,7 @@ def brokers(suite, directory, pki, trust, closing):
         own.mkdir(parents=True, exist_ok=True)
         (own / "root.json").write_text(trust.root)
         if how.get("plugin", places.PLUGIN):
-            how["options"] = {"root": own / "root.json", "admin": "alice",
+            how["options"] = {"trust_root": own / "root.json", "admin": "alice",
                               **how.get("options", {})}
         return closing.keep(Broker(suite, own, how.pop("pki", pki), **how))
     return make

@@ -60,7 +60,7 @@ class Broker(Process):
         return "\n".join(lines) + "\n"
 
     def plugin_options(self):
-        return {"store": self.store, **self.options}
+        return {"store_dir": self.store, "connects_per_minute": 1000, **self.options}
 
     def start(self):
         self.store.mkdir(exist_ok=True)
