@@ -3,7 +3,8 @@
  * No threads, no clock, no broker, no disk of its own: all of them are parts that the caller
  * brings (ota_agent.c the real ones, a simulation its own). agent_step() does what is due and
  * says when it wants to be called again; nothing else drives the agent. Between two steps the
- * process may be killed or the power cut: the next agent_new() goes on from the durable state. */
+ * process may be killed or the power cut: the next agent_new() goes on from the durable state.
+ */
 #pragma once
 
 #include "consent.h"

@@ -13,6 +13,8 @@ struct host {
 	/* Minute of the local day at this Unix time. */
 	uint32_t (*minute)(void *ctx, uint64_t unix_s);
 	enum ota_err (*random)(void *ctx, void *ret_bytes, size_t len, struct ota_why *why);
+	/* Differs after every start of the machine; never 0. */
+	uint64_t (*boot_id)(void *ctx);
 	/* Starts the product's health check of the version at `path` (may be ""). */
 	enum ota_err (*check_start)(void *ctx, const char *path, struct ota_why *why);
 	/* UNKNOWN while it runs; a bad one says why. */

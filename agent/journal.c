@@ -28,6 +28,8 @@ static void entry_put(const struct journal_entry *entry, uint8_t payload[JOURNAL
 		memcpy(at, digests[i]->bytes, DIGEST_SIZE);
 		at += DIGEST_SIZE;
 	}
+	record_put_u64(&at, entry->boot_id);
+	record_put_u32(&at, entry->restarts);
 }
 
 static void entry_get(struct journal_entry *entry, const uint8_t payload[JOURNAL_SIZE])
@@ -52,6 +54,8 @@ static void entry_get(struct journal_entry *entry, const uint8_t payload[JOURNAL
 		memcpy(digests[i]->bytes, at, DIGEST_SIZE);
 		at += DIGEST_SIZE;
 	}
+	entry->boot_id = record_get_u64(&at);
+	entry->restarts = record_get_u32(&at);
 }
 
 enum ota_err journal_open(struct journal *journal, const struct disk *disk,

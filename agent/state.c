@@ -9,7 +9,7 @@ const char *const agent_state_names[] = {
 const char *const agent_event_names[] = {
 	"offer",    "allowed",	  "prepared", "complete",  "read_back", "armed",
 	"new_runs", "old_runs",	  "granted",  "confirmed", "unfit",	"failed",
-	"canceled", "superseded", "resumed",  NULL,
+	"canceled", "superseded", "resumed",  "return",	   NULL,
 };
 
 const char *const agent_action_names[] = {
@@ -42,6 +42,7 @@ static const struct {
 	/* in                on                  go to                and                    */
 	{ AGENT_IDLE,        EVENT_OFFER,      { AGENT_OFFERED,     ACTION_ASK_DOWNLOAD    } },
 	{ AGENT_IDLE,        EVENT_RESUMED,    { AGENT_IDLE,        ACTION_NONE            } },
+	{ AGENT_IDLE,        EVENT_RETURN,     { AGENT_VERIFIED,    ACTION_READ_BACK       } },
 
 	{ AGENT_OFFERED,     EVENT_ALLOWED,    { AGENT_PREPARING,   ACTION_PREPARE         } },
 	{ AGENT_OFFERED,     EVENT_RESUMED,    { AGENT_OFFERED,     ACTION_ASK_DOWNLOAD    } },

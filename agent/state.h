@@ -40,6 +40,7 @@ enum agent_event {
 	EVENT_CANCELED,
 	EVENT_SUPERSEDED,
 	EVENT_RESUMED, /* the agent started again and nothing else had happened */
+	EVENT_RETURN,  /* a manager wants the previous version back */
 	AGENT_EVENT_COUNT,
 };
 extern const char *const agent_event_names[];

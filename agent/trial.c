@@ -34,8 +34,10 @@ enum trial_verdict trial_judge(const struct trial_facts *facts, uint64_t *ret_wa
 			return unfit(OTA_HEALTH_CHECK_FAILED, ret_err);
 		return wait_until(facts, health_ms, ret_wait_ms);
 	}
-	if (facts->elapsed_ms < facts->probation_ms)
-		return wait_until(facts, facts->probation_ms, ret_wait_ms);
+	if (facts->running_ms < facts->probation_ms) {
+		*ret_wait_ms = facts->probation_ms - facts->running_ms;
+		return TRIAL_WAIT;
+	}
 	if (facts->link_up && !late)
 		return TRIAL_ASK_GRANT;
 	if (!late)

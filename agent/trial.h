@@ -25,6 +25,7 @@ struct trial_facts {
 	uint64_t confirm_timeout_ms; /* for everything */
 	uint64_t health_timeout_ms;  /* for the health check */
 	uint64_t probation_ms;	     /* it must have run so long without a crash */
+	uint64_t running_ms;	     /* it runs since */
 	enum trial_health health;
 	bool link_up;	    /* and fresh: made after the restart */
 	bool was_reachable; /* the broker, before the restart */
