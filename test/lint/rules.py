@@ -22,10 +22,10 @@ LAYERS = [
     (r"mosquitto(_broker|_plugin)?\.h|mosquitto/.*", r"plugin/plugin\.c"),
     (r"MQTTAsync\.h|MQTTClient\.h", r"agent/link\w*\.c|manager/control\w*\.c"),
     (r"openssl/.*", r"common/(sign|digest)\w*\.c|agent/\w*tls\w*\.c|agent/link\w*\.c|"
-                    r"manager/(\w*tls\w*|control\w*)\.c|plugin/identity\w*\.c|plugin/plugin\.c|"
+                    r"manager/(\w*tls\w*|control\w*)\.c|plugin/(identity|session)\w*\.c|plugin/plugin\.c|"
                     r"test/fleet/\w+\.[ch]"),
     (r"cjson/.*|cJSON\.h", r"common/(json|message)\w*\.c"),
-    (r"sqlite3\.h", r"plugin/store_sqlite\w*\.[ch]"),
+    (r"sqlite3\.h", r"plugin/store_(sqlite|table)\w*\.[ch]"),
     (r"microhttpd\.h", r"manager/console/http\w*\.[ch]"),
     (r"curl/.*", r"agent/source_https\w*\.c"),
     (r"divsufsort.*\.h", r"common/pack_(write|match)\w*\.c"),
@@ -33,7 +33,7 @@ LAYERS = [
 ]
 PRODUCT = ("plugin/", "agent/", "manager/", "common/")
 UNFINISHED = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b")
-PRIVATE = re.compile(r"BEGIN ([A-Z]+ )*PRIVATE" + r" KEY")
+PRIVATE = re.compile(r"^-----BEGIN ([A-Z]+ )*PRIVATE KEY-----")
 TEXT = re.compile(r"(\.(c|h|py|sh|md|txt|json|js|html|css|conf|yml|cmake|in|service)|/dev|/run|Dockerfile.*)$")
 
 
