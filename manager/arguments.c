@@ -48,9 +48,10 @@ static enum ota_err refuse_option(const struct verb *verb, const char *given,
 
 	list_options(verb->options, &allowed);
 	list_options(verb_global_options, &allowed);
-	err = ota_fail(why, OTA_BAD_REQUEST, "'%s' is not an option of '%s%s%s'; allowed are %s",
-		       given, verb->noun, verb->action ? " " : "",
-		       verb->action ? verb->action : "", allowed.data ? allowed.data : "none");
+	err = ota_fail(why, OTA_BAD_REQUEST,
+		       "'%s' is not an option of '%s%s%s'; allowed are %s", given, verb->noun,
+		       verb->action ? " " : "", verb->action ? verb->action : "",
+		       allowed.data ? allowed.data : "none");
 	text_done(&allowed);
 	return err;
 }
@@ -173,8 +174,8 @@ enum ota_err arguments_read(int argc, char *const *argv, struct arguments *ret_a
 	err = walk(argc, argv, ret_arguments, false, why);
 	if (err)
 		return err;
-	ret_arguments->verb = verb_find(ret_arguments->words, ret_arguments->word_count, &used,
-					why);
+	ret_arguments->verb =
+		verb_find(ret_arguments->words, ret_arguments->word_count, &used, why);
 	if (!ret_arguments->verb)
 		return OTA_BAD_REQUEST;
 	err = walk(argc, argv, ret_arguments, true, why);
@@ -226,8 +227,8 @@ enum ota_err arguments_number(const struct arguments *arguments, const char *nam
 	if (!value)
 		return OTA_OK;
 	if (!text_to_u64(value, max, &number) || number < min)
-		return ota_fail(why, OTA_BAD_REQUEST, "--%s '%s': allowed is %llu to %llu", name,
-				value, (unsigned long long)min, (unsigned long long)max);
+		return ota_fail(why, OTA_BAD_REQUEST, "--%s '%s': allowed is %llu to %llu",
+				name, value, (unsigned long long)min, (unsigned long long)max);
 	*ret_number = number;
 	return OTA_OK;
 }
@@ -237,8 +238,11 @@ enum ota_err arguments_duration(const struct arguments *arguments, const char *n
 {
 	const char *value = arguments_value(arguments, name);
 	const struct option_row rows[] = {
-		{.key = name, .kind = OPTION_DURATION, .max = UINT64_C(315360000000),
-		 .fallback = "0s", .help = ""},
+		{.key = name,
+		 .kind = OPTION_DURATION,
+		 .max = UINT64_C(315360000000),
+		 .fallback = "",
+		 .help = ""},
 		{0},
 	};
 	uint64_t ms = 0;
@@ -275,7 +279,8 @@ enum ota_err arguments_share(const char *text, const char *what, uint32_t *ret_s
 	good = good && text_to_u64(whole, 100, &percent) && text_to_u64(part, 99, &hundredths);
 	if (!good || percent * 100 + hundredths > 10000)
 		return ota_fail(why, OTA_BAD_REQUEST,
-				"%s '%s': allowed is a percentage, as 10, 0.5 or 100", what, text);
+				"%s '%s': allowed is a percentage, as 10, 0.5 or 100", what,
+				text);
 	*ret_share = (uint32_t)(percent * 100 + hundredths);
 	return OTA_OK;
 }

@@ -45,8 +45,8 @@ static void first_entry(const X509_NAME *subject, int nid, char ret_text[NAME_SI
 	ret_text[0] = '\0';
 	if (at < 0)
 		return;
-	len = ASN1_STRING_to_UTF8(
-		&utf8, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, at)));
+	len = ASN1_STRING_to_UTF8(&utf8,
+				  X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, at)));
 	if (len >= 0)
 		text_sanitize(ret_text, NAME_SIZE, (const char *)utf8, (size_t)len, false);
 	OPENSSL_free(utf8);
@@ -74,8 +74,7 @@ static void alternative_names(X509 *x509, char names[CERTIFICATE_NAMES_MAX])
 		const GENERAL_NAME *each = sk_GENERAL_NAME_value(all, i);
 
 		if (each->type == GEN_DNS) {
-			append_name(names,
-				    (const char *)ASN1_STRING_get0_data(each->d.dNSName),
+			append_name(names, (const char *)ASN1_STRING_get0_data(each->d.dNSName),
 				    (size_t)ASN1_STRING_length(each->d.dNSName));
 		} else if (each->type == GEN_IPADD) {
 			const ASN1_OCTET_STRING *ip = each->d.iPAddress;
@@ -162,7 +161,8 @@ enum ota_err certificate_check_key(const char *path, const char *key_path, struc
 static enum ota_err connect_one(const struct addrinfo *to, unsigned timeout_ms, int *ret_fd,
 				struct ota_why *why)
 {
-	AUTO_CLOSE int fd = socket(to->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	AUTO_CLOSE int fd =
+		socket(to->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	struct pollfd wait = {.fd = fd, .events = POLLOUT};
 	int error = 0;
 	socklen_t len = sizeof(error);
@@ -225,8 +225,8 @@ static enum ota_err handshake(SSL *ssl, int fd, unsigned timeout_ms, struct ota_
 	while ((code = SSL_connect(ssl)) != 1) {
 		reason = SSL_get_error(ssl, code);
 		if (reason != SSL_ERROR_WANT_READ && reason != SSL_ERROR_WANT_WRITE)
-			return ota_fail(why, OTA_CONNECTION_LOST, "the TLS handshake failed: %s",
-					tls_error_text());
+			return ota_fail(why, OTA_CONNECTION_LOST,
+					"the TLS handshake failed: %s", tls_error_text());
 		wait.events = reason == SSL_ERROR_WANT_READ ? POLLIN : POLLOUT;
 		if (poll(&wait, 1, (int)timeout_ms) <= 0)
 			return ota_fail(why, OTA_CONNECTION_LOST,

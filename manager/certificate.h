@@ -1,5 +1,5 @@
-/* Certificates as the tools need them: whose it is, until when, and what exactly is wrong with a
- * broker's TLS. The connection itself is verified by line.c; this only names causes. */
+/* Certificates as the tools need them: whose it is, until when, and what exactly is wrong with
+ * a broker's TLS. The connection itself is verified by line.c; this only names causes. */
 #pragma once
 
 #include "name.h"
@@ -10,8 +10,8 @@
 #define CERTIFICATE_NAMES_MAX 256
 
 struct certificate {
-	char name[NAME_SIZE]; /* the first CN */
-	char role[NAME_SIZE]; /* the first OU; "" when there is none */
+	char name[NAME_SIZE];		   /* the first CN */
+	char role[NAME_SIZE];		   /* the first OU; "" when there is none */
 	char names[CERTIFICATE_NAMES_MAX]; /* subjectAltName DNS and IP, joined by ", " */
 	time_t not_before, not_after;
 	bool is_authority;

@@ -53,9 +53,10 @@ static void on_down(void *ctx)
 {
 	struct control_client *client = ctx;
 
-	pending_fail_all(client->pending, OTA_CONNECTION_LOST,
-			 "the connection was lost before the answer came; it may or may not have "
-			 "been done");
+	pending_fail_all(
+		client->pending, OTA_CONNECTION_LOST,
+		"the connection was lost before the answer came; it may or may not have "
+		"been done");
 	upload_fail_all(client->uploads);
 }
 
@@ -249,8 +250,8 @@ enum ota_err control_send(struct control_client *client, const struct control_re
 	AUTO_FREE char *text = NULL;
 	char id[PENDING_ID_SIZE];
 	uint64_t limit_ms = request->timeout_ms ? request->timeout_ms : client->timeout_ms;
-	enum ota_err err = pending_add(client->pending, line_now_ms() + limit_ms, answer, ctx, id,
-				       why);
+	enum ota_err err =
+		pending_add(client->pending, line_now_ms() + limit_ms, answer, ctx, id, why);
 
 	if (err)
 		return err;

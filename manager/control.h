@@ -15,13 +15,15 @@
 #include "name.h"
 #include "view.h"
 
-#define CONTROL_PENDING_MAX 512 /* requests in flight: a console's busiest minute, ten times */
-#define CONTROL_WATCHES_MAX 64	/* products watched at a time */
+#define CONTROL_PENDING_MAX                                                                    \
+	512		       /* requests in flight: a console's busiest minute, ten times    \
+				*/
+#define CONTROL_WATCHES_MAX 64 /* products watched at a time */
 #define CONTROL_TIMEOUT_MS  15000
 #define CONTROL_PORT	    "8883"
 
 struct control_options {
-	const char *broker; /* host, host:port or [address]:port */
+	const char *broker;		    /* host, host:port or [address]:port */
 	const char *ca, *certificate, *key; /* PEM files */
 	uint64_t timeout_ms; /* of the connection and of each request; 0: CONTROL_TIMEOUT_MS */
 	/* False: control_open() waits for the connection, and its failure is final. True: it

@@ -45,11 +45,13 @@ static enum ota_err read_manifest(struct push *push, struct ota_why *why)
 		return ota_fail(why, OTA_OUT_OF_MEMORY, "no memory for a path");
 	err = file_read(given ? given : usual, ENVELOPE_SIZE_MAX, &push->envelope, &len, why);
 	if (err == OTA_NOT_FOUND)
-		return ota_context(why, err, "sign it first: otactl firmware sign %s", push->path);
+		return ota_context(why, err, "sign it first: otactl firmware sign %s",
+				   push->path);
 	if (!err)
 		err = envelope_read(push->envelope, len, ENVELOPE_FIRMWARE, &envelope, why);
 	if (!err)
-		err = firmware_read(envelope.payload, envelope.payload_len, &push->firmware, why);
+		err = firmware_read(envelope.payload, envelope.payload_len, &push->firmware,
+				    why);
 	envelope_done(&envelope);
 	return err ? ota_context(why, err, "%s", given ? given : usual) : OTA_OK;
 }
@@ -130,8 +132,8 @@ static bool show_packing(void *ctx, struct pack_stage_progress progress)
 
 /* Packs against the base (NULL: none) and uploads; *ret_pack names it. */
 static enum ota_err send_pack(struct push *push, const struct pack_image *base,
-			      const char *packing, const char *uploading, struct digest *ret_pack,
-			      struct ota_why *why)
+			      const char *packing, const char *uploading,
+			      struct digest *ret_pack, struct ota_why *why)
 {
 	AUTO_CLOSE int fd = -1;
 	struct pack_write_options options = {
@@ -142,8 +144,9 @@ static enum ota_err send_pack(struct push *push, const struct pack_image *base,
 	};
 	struct pack_result result = {0};
 	uint64_t level = 0;
-	char from[16], to[16];
-	enum ota_err err = arguments_number(&push->tool->arguments, "level", 1, 22, &level, why);
+	char from[SCREEN_FIGURE_SIZE], to[SCREEN_FIGURE_SIZE];
+	enum ota_err err =
+		arguments_number(&push->tool->arguments, "level", 1, 22, &level, why);
 
 	options.level = (int)level;
 	if (!err)
@@ -305,8 +308,9 @@ enum ota_err firmware_push(struct tool *tool, struct ota_why *why)
 		screen_line(&tool->screen, SCREEN_NOTE,
 			    "no copy could be kept for small packs of later versions");
 	if (!err && !tool_json(tool, view_root(added)))
-		screen_line(&tool->screen, SCREEN_GOOD, "%s version %s is ready: otactl release "
-							"create %s --product %s",
+		screen_line(&tool->screen, SCREEN_GOOD,
+			    "%s version %s is ready: otactl release "
+			    "create %s --product %s",
 			    push.firmware.product, push.firmware.version, push.firmware.version,
 			    push.firmware.product);
 	return err;

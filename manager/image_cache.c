@@ -11,9 +11,9 @@
 static enum ota_err directory(char **ret_path, struct ota_why *why)
 {
 	const char *base = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
-	int len = base && *base == '/' ? asprintf(ret_path, "%s/otactl/images", base)
-				       : asprintf(ret_path, "%s/.cache/otactl/images",
-						  home ? home : "");
+	int len = base && *base == '/'
+			  ? asprintf(ret_path, "%s/otactl/images", base)
+			  : asprintf(ret_path, "%s/.cache/otactl/images", home ? home : "");
 
 	return len < 0 ? ota_fail(why, OTA_OUT_OF_MEMORY, "no memory for a path") : OTA_OK;
 }
@@ -54,7 +54,8 @@ static enum ota_err copy(int from, int to, struct ota_why *why)
 	return OTA_OK;
 }
 
-enum ota_err image_cache_keep(const char *path, const struct digest *digest, struct ota_why *why)
+enum ota_err image_cache_keep(const char *path, const struct digest *digest,
+			      struct ota_why *why)
 {
 	AUTO_FREE char *place = NULL, *base = NULL, *fresh = NULL;
 	AUTO_CLOSE int from = -1, to = -1;

@@ -1,9 +1,9 @@
 /* Threads: the keeper dials, subscribes and gives up connections; the library's threads tell it
  * what happened. `lock` guards the state and is never held while the library is called, because
  * the library calls back under a lock of its own. `handle_lock` keeps the handle alive while
- * someone publishes with it: the keeper takes it for writing to exchange the handle. The library's
- * own reconnection is off: it is known to give up after long outages, so each try is a new
- * handle. */
+ * someone publishes with it: the keeper takes it for writing to exchange the handle. The
+ * library's own reconnection is off: it is known to give up after long outages, so each try is
+ * a new handle. */
 #include "line.h"
 
 #include "certificate.h"
@@ -161,7 +161,8 @@ static int on_message(void *context, char *topic, int topic_len, MQTTAsync_messa
 	struct line *line = context;
 
 	(void)topic_len;
-	line->seam.message(line->seam.ctx, topic, message->payload, (size_t)message->payloadlen);
+	line->seam.message(line->seam.ctx, topic, message->payload,
+			   (size_t)message->payloadlen);
 	MQTTAsync_freeMessage(&message);
 	MQTTAsync_free(topic);
 	return 1;
@@ -558,7 +559,8 @@ enum ota_err line_subscribe(struct line *line, const char *topic, struct ota_why
 	if (granted < 0)
 		return ota_fail(why, OTA_UNREACHABLE, "no answer to the subscription of '%s'",
 				topic);
-	return ota_fail(why, OTA_FORBIDDEN, "the broker refuses the subscription of '%s'", topic);
+	return ota_fail(why, OTA_FORBIDDEN, "the broker refuses the subscription of '%s'",
+			topic);
 }
 
 void line_unsubscribe(struct line *line, const char *topic)

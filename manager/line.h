@@ -35,8 +35,8 @@ enum ota_err line_open(const struct line_options *options, const struct line_sea
 		       struct line **ret_line, struct ota_why *why) OTA_CHECKED;
 /* Says good-bye if it can, joins the thread. No callback runs afterwards. NULL is fine. */
 void line_close(struct line *line);
-/* Waits until the line is up, at most timeout_ms and, when `once`, at most until a first try has
- * failed. The error names the cause as far as it can be found out. */
+/* Waits until the line is up, at most timeout_ms and, when `once`, at most until a first try
+ * has failed. The error names the cause as far as it can be found out. */
 enum ota_err line_wait(struct line *line, uint64_t timeout_ms, bool once,
 		       struct ota_why *why) OTA_CHECKED;
 bool line_is_up(struct line *line);

@@ -1,4 +1,5 @@
-/* otactl: the manager's command line. Exit status: 0 done, 1 refused, 2 usage, 3 unreachable. */
+/* otactl: the manager's command line. Exit status: 0 done, 1 refused, 2 usage, 3 unreachable.
+ */
 #include "tool.h"
 
 #include "json.h"

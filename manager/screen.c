@@ -24,13 +24,14 @@ void screen_init(struct screen *screen, FILE *out, bool json, bool plain)
 	screen->out = out;
 	screen->json = json;
 	screen->now = (uint64_t)time(NULL);
-	screen->terminal = !json && !plain && isatty(fileno(out)) && term && strcmp(term, "dumb");
+	screen->terminal =
+		!json && !plain && isatty(fileno(out)) && term && strcmp(term, "dumb");
 	screen->colour = screen->terminal && !getenv("NO_COLOR");
 	if (isatty(fileno(out)) && !ioctl(fileno(out), TIOCGWINSZ, &size))
 		screen->width = size.ws_col;
 }
 
-void screen_bytes(uint64_t bytes, char ret_text[16])
+void screen_bytes(uint64_t bytes, char ret_text[SCREEN_FIGURE_SIZE])
 {
 	static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB"};
 	unsigned unit = 0;
@@ -41,24 +42,28 @@ void screen_bytes(uint64_t bytes, char ret_text[16])
 	for (; tenths >= 10240 && unit + 1 < sizeof(units) / sizeof(*units); unit++)
 		tenths /= 1024;
 	if (unit == 0 || tenths >= 1000)
-		snprintf(ret_text, 16, "%llu %s", (unsigned long long)(tenths / 10), units[unit]);
+		snprintf(ret_text, SCREEN_FIGURE_SIZE, "%llu %s",
+			 (unsigned long long)(tenths / 10), units[unit]);
 	else
-		snprintf(ret_text, 16, "%llu.%llu %s", (unsigned long long)(tenths / 10),
-			 (unsigned long long)(tenths % 10), units[unit]);
+		snprintf(ret_text, SCREEN_FIGURE_SIZE, "%llu.%llu %s",
+			 (unsigned long long)(tenths / 10), (unsigned long long)(tenths % 10),
+			 units[unit]);
 }
 
-void screen_duration(uint64_t seconds, char ret_text[16])
+void screen_duration(uint64_t seconds, char ret_text[SCREEN_FIGURE_SIZE])
 {
 	unsigned long long s = seconds;
 
 	if (s < 60)
-		snprintf(ret_text, 16, "%llu s", s);
+		snprintf(ret_text, SCREEN_FIGURE_SIZE, "%llu s", s);
 	else if (s < 3600)
-		snprintf(ret_text, 16, "%llu min %02llu s", s / 60, s % 60);
+		snprintf(ret_text, SCREEN_FIGURE_SIZE, "%llu min %02llu s", s / 60, s % 60);
 	else if (s < 86400)
-		snprintf(ret_text, 16, "%llu h %02llu min", s / 3600, s / 60 % 60);
+		snprintf(ret_text, SCREEN_FIGURE_SIZE, "%llu h %02llu min", s / 3600,
+			 s / 60 % 60);
 	else
-		snprintf(ret_text, 16, "%llu d %02llu h", s / 86400, s / 3600 % 24);
+		snprintf(ret_text, SCREEN_FIGURE_SIZE, "%llu d %02llu h", s / 86400,
+			 s / 3600 % 24);
 }
 
 static void format_age(const struct screen *screen, uint64_t at, char *text, size_t size)
@@ -105,12 +110,24 @@ static void format_list(const struct view *value, char *text, size_t size)
 	text_done(&all);
 }
 
+static void format_share(const struct view *value, char *text, size_t size)
+{
+	unsigned long long share = view_number(value);
+
+	if (!value)
+		text_copy(text, size, "");
+	else if (share % 100)
+		snprintf(text, size, "%llu.%02llu %%", share / 100, share % 100);
+	else
+		snprintf(text, size, "%llu %%", share / 100);
+}
+
 void screen_format(const struct screen *screen, enum screen_kind kind, const struct view *value,
 		   char *ret_text, size_t size)
 {
 	const uint64_t number = view_number(value);
 	const char *raw = view_text(value);
-	char bytes[16];
+	char bytes[SCREEN_FIGURE_SIZE];
 
 	switch (kind) {
 	case SCREEN_BYTES:
@@ -138,6 +155,9 @@ void screen_format(const struct screen *screen, enum screen_kind kind, const str
 	case SCREEN_SHORT:
 		text_sanitize(ret_text, size < 13 ? size : 13, raw, strlen(raw), false);
 		break;
+	case SCREEN_SHARE:
+		format_share(value, ret_text, size);
+		break;
 	case SCREEN_TEXT:
 	case SCREEN_NUMBER:
 	case SCREEN_STATE:
@@ -148,15 +168,19 @@ void screen_format(const struct screen *screen, enum screen_kind kind, const str
 
 static const char *state_colour(const char *state)
 {
-	static const char *const good[] = {"succeeded", "already_installed", "approved", "done",
-					   "active",	"yes",		     "allowed",	 NULL};
-	static const char *const bad[] = {"failed",    "rolled_back", "rejected", "timed_out", "lost",
-					  "denied",    "halted",      "refused",  "reverted",  NULL};
-	static const char *const care[] = {"deferred",	"quarantined", "held", "awaiting_approval",
-					   "canceled",	"superseded",  "trial", "expired",
-					   "aborted",	"removed",     NULL};
-	static const char *const moving[] = {"offered",	   "downloading", "downloaded", "verified",
-					     "installing", "installed",	  "restarting", NULL};
+	static const char *const good[] = {
+		"succeeded", "already_installed", "approved", "done", "active",
+		"yes",	     "allowed",		  NULL};
+	static const char *const bad[] = {"failed",   "rolled_back", "rejected", "timed_out",
+					  "lost",     "denied",	     "halted",	 "refused",
+					  "reverted", NULL};
+	static const char *const care[] = {
+		"deferred", "quarantined", "held",  "awaiting_approval",
+		"canceled", "superseded",  "trial", "expired",
+		"aborted",  "removed",	   NULL};
+	static const char *const moving[] = {"offered",	   "downloading", "downloaded",
+					     "verified",   "installing",  "installed",
+					     "restarting", NULL};
 	const struct {
 		const char *const *states;
 		const char *colour;
@@ -231,8 +255,8 @@ void screen_record(struct screen *screen, const struct screen_column *columns,
 		if (is_blank(each->kind, value))
 			continue;
 		screen_format(screen, each->kind, value, text, sizeof(text));
-		fprintf(screen->out, "%s%-*s%s  ", screen->colour ? GREY : "", width, each->title,
-			screen->colour ? PLAIN : "");
+		fprintf(screen->out, "%s%-*s%s  ", screen->colour ? GREY : "", width,
+			each->title, screen->colour ? PLAIN : "");
 		if (each->kind == SCREEN_STATE)
 			screen_state(screen, text, screen->out);
 		else

@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #define SCREEN_COLUMNS_MAX 16
+#define SCREEN_FIGURE_SIZE 32 /* a number with its unit */
 
 struct screen {
 	FILE *out;
@@ -29,6 +30,7 @@ enum screen_kind {
 	SCREEN_YES,   /* yes or - */
 	SCREEN_LIST,  /* an array's texts, or an object's {name: number} pairs */
 	SCREEN_SHORT, /* the first 12 digits of a digest */
+	SCREEN_SHARE, /* of ten thousand → 12.5 % */
 };
 
 struct screen_column {
@@ -60,8 +62,8 @@ void screen_format(const struct screen *screen, enum screen_kind kind, const str
 		   char *ret_text, size_t size);
 /* Text in the colour of the state's meaning, or as it is. */
 void screen_state(const struct screen *screen, const char *state, FILE *out);
-void screen_bytes(uint64_t bytes, char ret_text[16]);
-void screen_duration(uint64_t seconds, char ret_text[16]);
+void screen_bytes(uint64_t bytes, char ret_text[SCREEN_FIGURE_SIZE]);
+void screen_duration(uint64_t seconds, char ret_text[SCREEN_FIGURE_SIZE]);
 /* Bold on terminals. */
 void screen_heading(const struct screen *screen, const char *text);
 /* "✓ text" in green, "! text" in yellow, "✗ text" in red. */
@@ -69,8 +71,8 @@ enum screen_mark { SCREEN_GOOD, SCREEN_NOTE, SCREEN_BAD };
 void screen_line(const struct screen *screen, enum screen_mark mark, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
-/* A bar for one long task, with rate and time to go: on a terminal it redraws itself at most ten
- * times a second, elsewhere it prints one line at the end. */
+/* A bar for one long task, with rate and time to go: on a terminal it redraws itself at most
+ * ten times a second, elsewhere it prints one line at the end. */
 struct screen_bar {
 	struct screen *screen;
 	const char *what;

@@ -24,7 +24,7 @@ static void rate_and_left(const struct screen_bar *bar, uint64_t done, char *tex
 	uint64_t took_ms = line_now_ms() - bar->started_ms;
 	uint64_t moved = done > bar->first ? done - bar->first : 0;
 	uint64_t rate = took_ms ? moved * 1000 / took_ms : 0;
-	char speed[16], left[16];
+	char speed[SCREEN_FIGURE_SIZE], left[SCREEN_FIGURE_SIZE];
 
 	*text = '\0';
 	if (!rate)
@@ -44,15 +44,15 @@ static void draw(struct screen_bar *bar, uint64_t done)
 	FILE *out = bar->screen->out;
 	uint64_t percent = bar->total ? done * 100 / bar->total : 100;
 	unsigned filled = (unsigned)(percent * BAR_WIDTH / 100), i;
-	char tail[64], size[16];
+	char tail[96], size[SCREEN_FIGURE_SIZE];
 
 	rate_and_left(bar, done, tail, sizeof(tail));
 	screen_bytes(bar->total, size);
 	fprintf(out, "\r%-10s ", bar->what);
 	for (i = 0; i < BAR_WIDTH; i++)
 		fputs(i < filled ? "█" : "░", out);
-	fprintf(out, " %3llu %%%s%s%s\033[K", (unsigned long long)percent, bar->bytes ? " of " : "",
-		bar->bytes ? size : "", tail);
+	fprintf(out, " %3llu %%%s%s%s\033[K", (unsigned long long)percent,
+		bar->bytes ? " of " : "", bar->bytes ? size : "", tail);
 	fflush(out);
 }
 
@@ -71,7 +71,7 @@ void screen_bar_show(struct screen_bar *bar, uint64_t done)
 void screen_bar_end(struct screen_bar *bar, uint64_t done)
 {
 	uint64_t took_ms = line_now_ms() - bar->started_ms;
-	char size[16], text[64] = "";
+	char size[SCREEN_FIGURE_SIZE], text[64] = "";
 
 	if (bar->screen->json)
 		return;
@@ -82,7 +82,8 @@ void screen_bar_end(struct screen_bar *bar, uint64_t done)
 	if (bar->screen->terminal)
 		fputs("\r\033[K", bar->screen->out);
 	screen_line(bar->screen, done >= bar->total ? SCREEN_GOOD : SCREEN_BAD,
-		    "%s %s in %llu.%llu s%s", bar->what, text, (unsigned long long)took_ms / 1000,
+		    "%s %s in %llu.%llu s%s", bar->what, text,
+		    (unsigned long long)took_ms / 1000,
 		    (unsigned long long)took_ms % 1000 / 100,
 		    bar->first && bar->first != UINT64_MAX && bar->first < bar->total
 			    ? " (went on where it had stopped)"

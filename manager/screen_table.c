@@ -5,7 +5,7 @@
 #include <string.h>
 #include <wchar.h>
 
-#define CELL_MAX  256
+#define CELL_MAX   256
 #define CELL_LEAST 8 /* a text column is not cut below this */
 
 struct row {
@@ -78,7 +78,7 @@ enum ota_err screen_table_add(struct screen *screen, struct screen_table *table,
 
 static bool is_right(enum screen_kind kind)
 {
-	return kind == SCREEN_NUMBER || kind == SCREEN_BYTES;
+	return kind == SCREEN_NUMBER || kind == SCREEN_BYTES || kind == SCREEN_SHARE;
 }
 
 /* Cuts the widest text columns until the table fits. */
@@ -152,7 +152,8 @@ void screen_table_print(struct screen *screen, const struct screen_table *table,
 	fit(screen, table, width);
 	fputs(screen->colour ? "\033[1m" : "", screen->out);
 	for (i = 0; i < table->column_count; i++)
-		print_cell(screen, is_right(table->columns[i].kind) ? SCREEN_NUMBER : SCREEN_TEXT,
+		print_cell(screen,
+			   is_right(table->columns[i].kind) ? SCREEN_NUMBER : SCREEN_TEXT,
 			   table->columns[i].title, width[i], i + 1 == table->column_count);
 	fputs(screen->colour ? "\033[0m" : "", screen->out);
 	for (row = 0; row < table->count; row++)

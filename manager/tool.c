@@ -10,7 +10,8 @@
 
 #define ROW(key, kind, fallback, help)                                                         \
 	{                                                                                      \
-#key, kind, offsetof(struct tool_options, key), 0, 0, fallback, NULL, help     \
+#		key, kind, offsetof(struct tool_options, key), 0, 0, fallback, NULL, help,    \
+			false                                                                  \
 	}
 
 const struct option_row tool_option_rows[] = {
@@ -25,7 +26,7 @@ const struct option_row tool_option_rows[] = {
 	ROW(head_key, OPTION_PATH, "", "signs heads"),
 	ROW(root, OPTION_PATH, "", "the newest root envelope"),
 	{"timeout", OPTION_DURATION, offsetof(struct tool_options, timeout_ms), 100, 3600000,
-	 "15s", NULL, "how long to wait for the broker and for each answer"},
+	 "15s", NULL, "how long to wait for the broker and for each answer", false},
 	{NULL},
 };
 
@@ -79,7 +80,8 @@ static enum ota_err read_options(struct tool *tool, struct ota_why *why)
 	tool->config = given ? strdup(given) : default_config();
 	if (!tool->config)
 		return ota_fail(why, OTA_OUT_OF_MEMORY, "no memory for a path");
-	if (!err && (given || !access(tool->config, F_OK)) && strcmp(tool->arguments.verb->noun, "init") != 0)
+	if (!err && (given || !access(tool->config, F_OK)) &&
+	    strcmp(tool->arguments.verb->noun, "init") != 0)
 		err = option_read_file(tool_option_rows, &tool->options, tool->config, why);
 	for (row = tool_option_rows; row->key && !err; row++)
 		if (is_global(row->key))
@@ -181,10 +183,11 @@ enum ota_err tool_signing_key(struct tool *tool, const char *path, const char *o
 
 	path = given ? given : said(path);
 	if (!path)
-		return ota_fail(why, OTA_SIGNATURE_REQUIRED,
-				"which key signs? Give --signing-key FILE, or put '%s = FILE' into "
-				"%s",
-				option, tool->config);
+		return ota_fail(
+			why, OTA_SIGNATURE_REQUIRED,
+			"which key signs? Give --signing-key FILE, or put '%s = FILE' into "
+			"%s",
+			option, tool->config);
 	err = sign_key_load(path, passphrase, ret_key, &first);
 	if (err && err != OTA_NOT_FOUND && !passphrase &&
 	    ask_passphrase(path, typed, sizeof(typed)))
@@ -351,7 +354,8 @@ enum ota_err tool_ask_list(struct tool *tool, const char *verb, struct tool_args
 	AUTO_FREE char *after = NULL;
 	struct text json = {0};
 	uint64_t left = UINT32_MAX;
-	enum ota_err err = arguments_number(&tool->arguments, "limit", 1, UINT32_MAX, &left, why);
+	enum ota_err err =
+		arguments_number(&tool->arguments, "limit", 1, UINT32_MAX, &left, why);
 
 	if (!err)
 		err = screen_table_new(columns, &table, why);

@@ -131,7 +131,8 @@ static enum ota_err begin(const struct upload_seam *seam, const struct control_u
 	if (!text_copy(running->name, sizeof(running->name),
 		       view_text(view_at(result, "upload"))) ||
 	    !text_to_bytes(running->name, id, sizeof(id)) || running->stored > upload->size)
-		return ota_fail(why, OTA_INTERNAL, "the plugin's answer to blob.begin is broken");
+		return ota_fail(why, OTA_INTERNAL,
+				"the plugin's answer to blob.begin is broken");
 	for (i = 0; i < sizeof(id); i++)
 		running->id = running->id << 8 | id[i];
 	return OTA_OK;
@@ -142,8 +143,8 @@ static enum ota_err send_frame(const struct upload_seam *seam,
 			       uint8_t frame[FRAME_MAX], struct ota_why *why)
 {
 	const uint64_t left = upload->size - *at;
-	const size_t len = left < MESSAGE_UPLOAD_DATA_MAX ? (size_t)left
-							  : MESSAGE_UPLOAD_DATA_MAX;
+	const size_t len =
+		left < MESSAGE_UPLOAD_DATA_MAX ? (size_t)left : MESSAGE_UPLOAD_DATA_MAX;
 	const struct upload_frame header = {.upload = id, .offset = *at};
 	enum ota_err err;
 
@@ -259,10 +260,11 @@ enum ota_err upload_run(struct upload_table *table, const struct upload_seam *se
 	}
 	if (!done)
 		return err ? err
-			   : ota_fail(why, OTA_DOWNLOAD_STALLED,
-				      "the upload does not get on: %llu of %llu bytes are stored",
-				      (unsigned long long)best,
-				      (unsigned long long)upload->size);
+			   : ota_fail(
+				     why, OTA_DOWNLOAD_STALLED,
+				     "the upload does not get on: %llu of %llu bytes are stored",
+				     (unsigned long long)best,
+				     (unsigned long long)upload->size);
 	if (upload->progress)
 		upload->progress(upload->ctx, upload->size);
 	return OTA_OK;

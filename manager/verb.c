@@ -6,8 +6,8 @@
 #include <string.h>
 
 const struct verb *const verb_families[] = {
-	verb_init,   verb_product, verb_device, verb_group, verb_firmware, verb_release,
-	verb_manager, verb_root,   verb_audit,	verb_status, verb_doctor,  NULL,
+	verb_init,    verb_product, verb_device, verb_group,  verb_firmware, verb_release,
+	verb_manager, verb_root,    verb_audit,	 verb_status, NULL,
 };
 
 const struct verb_option verb_global_options[] = {
@@ -72,10 +72,10 @@ static bool noun_exists(const char *noun)
 	return false;
 }
 
-static void refuse(struct ota_why *why, const char *format, const char *what,
+static void refuse(struct ota_why *why, const char *before, const char *what, const char *after,
 		   const struct text *allowed)
 {
-	enum ota_err err = ota_fail(why, OTA_BAD_REQUEST, format, what,
+	enum ota_err err = ota_fail(why, OTA_BAD_REQUEST, "%s'%s'%s %s", before, what, after,
 				    allowed->data ? allowed->data : "nothing");
 
 	(void)err;
@@ -89,21 +89,21 @@ const struct verb *verb_find(const char *const *words, unsigned count, unsigned 
 
 	VERBS_EACH(verb)
 	{
-		if (strcmp(verb->noun, noun) != 0 || (verb->action && strcmp(verb->action, action)))
+		if (strcmp(verb->noun, noun) != 0 ||
+		    (verb->action && strcmp(verb->action, action)))
 			continue;
 		*ret_used = verb->action ? 2 : 1;
 		return verb;
 	}
 	if (!noun_exists(noun)) {
 		list_nouns(&allowed);
-		refuse(why, *noun ? "there is no '%s'; allowed are: %s" : "what?%s allowed are: %s",
-		       noun, &allowed);
+		refuse(why, "there is no verb ", noun, "; allowed are", &allowed);
 	} else {
 		list_actions(noun, &allowed);
 		if (*action)
-			refuse(why, "it has no '%s'; allowed are: %s", action, &allowed);
+			refuse(why, "no such thing to do: ", action, "; allowed are", &allowed);
 		else
-			refuse(why, "'%s' wants one of: %s", noun, &allowed);
+			refuse(why, "", noun, " wants one of", &allowed);
 	}
 	text_done(&allowed);
 	return NULL;
@@ -135,7 +135,8 @@ void verb_print_all(FILE *to)
 	fprintf(to, "usage: otactl VERB [OPTION …]\n\n");
 	VERBS_EACH(verb)
 	print_line(verb, to);
-	fprintf(to, "\n`otactl VERB --help` shows what a verb takes. These every verb takes:\n\n");
+	fprintf(to,
+		"\n`otactl VERB --help` shows what a verb takes. These every verb takes:\n\n");
 	for (const struct verb_option *each = verb_global_options; each->name; each++)
 		fprintf(to, "  --%-*s%s\n", 21,
 			each->value && strcmp(each->name, "broker") ? each->name : each->name,
@@ -168,7 +169,8 @@ void verb_print_one(const struct verb *verb, FILE *to)
 {
 	fprintf(to, "usage: otactl ");
 	print_name(verb, to);
-	fprintf(to, "%s%s [OPTION …]\n\n%s.\n", *verb->words ? " " : "", verb->words, verb->help);
+	fprintf(to, "%s%s [OPTION …]\n\n%s.\n", *verb->words ? " " : "", verb->words,
+		verb->help);
 	if (verb->options && verb->options->name) {
 		fprintf(to, "\n");
 		print_options(verb->options, to);

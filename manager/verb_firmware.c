@@ -132,8 +132,8 @@ static enum ota_err put_version(const struct arguments *arguments, const char *o
 	if (!value)
 		return OTA_OK;
 	if (!name_is_version(value))
-		return ota_fail(why, OTA_BAD_REQUEST, "--%s '%s': allowed are %s", option, value,
-				NAME_VERSION_ALLOWED);
+		return ota_fail(why, OTA_BAD_REQUEST, "--%s '%s': allowed are %s", option,
+				value, NAME_VERSION_ALLOWED);
 	text_copy(to, NAME_SIZE, value);
 	return OTA_OK;
 }
@@ -154,7 +154,10 @@ static enum ota_err fill_component(const struct arguments *arguments, const char
 	static const struct {
 		const char *name;
 		uint32_t size;
-	} sizes[] = {{"64k", 65536}, {"128k", 131072}, {"256k", 262144}, {"512k", 524288},
+	} sizes[] = {{"64k", 65536},
+		     {"128k", 131072},
+		     {"256k", 262144},
+		     {"512k", 524288},
 		     {"1m", 1048576}};
 	const char *size = arguments_value(arguments, "segment-size");
 	const char *name = arguments_value(arguments, "component");
@@ -171,8 +174,9 @@ static enum ota_err fill_component(const struct arguments *arguments, const char
 	text_copy(component->name, sizeof(component->name), name ? name : "main");
 	text_copy(component->slot_class, sizeof(component->slot_class), class ? class : "main");
 	if (!name_is_component(component->name) || !name_is_component(component->slot_class))
-		err = ota_fail(why, OTA_BAD_REQUEST,
-			       "--component and --slot-class: allowed are 1 to 32 of a-z 0-9 _ -");
+		err = ota_fail(
+			why, OTA_BAD_REQUEST,
+			"--component and --slot-class: allowed are 1 to 32 of a-z 0-9 _ -");
 	if (!err)
 		err = pack_index_make(&image, component->segment_size, &index, why);
 	if (!err) {
@@ -205,13 +209,15 @@ static enum ota_err fill(struct tool *tool, struct firmware_document *firmware,
 	firmware->notes = (char *)(uintptr_t)arguments_value(arguments, "notes");
 	err = put_version(arguments, "version", firmware->version, why);
 	if (!err)
-		err = put_version(arguments, "requires-version", firmware->requires_version, why);
+		err = put_version(arguments, "requires-version", firmware->requires_version,
+				  why);
 	if (!err)
 		err = arguments_number(arguments, "security-version", 0, JSON_INT_MAX,
 				       &firmware->security_version, why);
 	if (!err)
-		err = arguments_number(arguments, "raise-floor-to", 0, firmware->security_version,
-				       &firmware->raise_floor_to, why);
+		err = arguments_number(arguments, "raise-floor-to", 0,
+				       firmware->security_version, &firmware->raise_floor_to,
+				       why);
 	if (!err)
 		err = arguments_duration(arguments, "expires", &life_s, why);
 	if (!err && life_s)
@@ -247,13 +253,15 @@ static enum ota_err run_sign(struct tool *tool, struct ota_why *why)
 	struct firmware_document firmware = {.components = &component, .component_count = 1};
 	const struct sign_key *signer;
 	struct text payload = {0};
-	char size[16];
+	char size[SCREEN_FIGURE_SIZE];
 	enum ota_err err = fill(tool, &firmware, hardware, why);
 
 	if (!err)
-		err = tool_signing_key(tool, tool->options.firmware_key, "firmware_key", &key, why);
+		err = tool_signing_key(tool, tool->options.firmware_key, "firmware_key", &key,
+				       why);
 	if (!err)
-		err = fill_component(&tool->arguments, tool->arguments.words[0], &component, why);
+		err = fill_component(&tool->arguments, tool->arguments.words[0], &component,
+				     why);
 	if (!err)
 		err = json_write(&firmware_shape, &firmware, &payload, why);
 	signer = key;
@@ -279,8 +287,8 @@ static enum ota_err run_cosign(struct tool *tool, struct ota_why *why)
 	AUTO_FREE char *before = NULL, *after = NULL;
 	const char *path = tool->arguments.words[0];
 	size_t len = 0;
-	enum ota_err err = tool_signing_key(tool, tool->options.firmware_key, "firmware_key", &key,
-					    why);
+	enum ota_err err =
+		tool_signing_key(tool, tool->options.firmware_key, "firmware_key", &key, why);
 
 	if (!err)
 		err = file_read(path, ENVELOPE_SIZE_MAX, &before, &len, why);
@@ -314,15 +322,16 @@ static const struct verb_option sign_options[] = {
 	{"slot-class", "NAME", "class of slot it goes to (default main)", false, false},
 	{"segment-size", "64k|128k|256k|512k|1m", "unit of verification (default 256k)", false,
 	 false},
-	{"signing-key", "FILE", "firmware key (default: firmware_key of the configuration)", false,
+	{"signing-key", "FILE", "firmware key (default: firmware_key of the configuration)",
+	 false, false},
+	{"output", "FILE", "where the manifest goes (default IMAGE.firmware.json)", false,
 	 false},
-	{"output", "FILE", "where the manifest goes (default IMAGE.firmware.json)", false, false},
 	{NULL},
 };
 
 static const struct verb_option cosign_options[] = {
-	{"signing-key", "FILE", "firmware key (default: firmware_key of the configuration)", false,
-	 false},
+	{"signing-key", "FILE", "firmware key (default: firmware_key of the configuration)",
+	 false, false},
 	{NULL},
 };
 
@@ -336,15 +345,15 @@ static const struct verb_option push_options[] = {
 };
 
 const struct verb verb_firmware[] = {
-	{"firmware", "sign", "IMAGE", 1, 1, "make and sign the manifest of an image", sign_options,
-	 run_sign},
+	{"firmware", "sign", "IMAGE", 1, 1, "make and sign the manifest of an image",
+	 sign_options, run_sign},
 	{"firmware", "cosign", "MANIFEST", 1, 1, "add another key's signature", cosign_options,
 	 run_cosign},
 	{"firmware", "push", "IMAGE", 1, 1, "pack, upload and register a signed image",
 	 push_options, firmware_push},
 	{"firmware", "list", "", 0, 0, "all versions of the product", list_options, run_list},
 	{"firmware", "show", "VERSION", 1, 1, "one version with its packs", NULL, run_show},
-	{"firmware", "delete", "VERSION", 1, 1, "remove a version that was never released", NULL,
-	 run_delete},
+	{"firmware", "delete", "VERSION", 1, 1, "remove a version that was never released",
+	 NULL, run_delete},
 	{NULL},
 };

@@ -52,10 +52,11 @@ static enum ota_err must_be_new(const char *directory, const char *file, struct 
 	if (asprintf(&path, "%s/%s", directory, file) < 0)
 		return ota_fail(why, OTA_OUT_OF_MEMORY, "no memory for a path");
 	if (!access(path, F_OK))
-		return ota_fail(why, OTA_CONFLICT,
-				"'%s' is there already and stays; choose another --dir, or move it "
-				"away",
-				path);
+		return ota_fail(
+			why, OTA_CONFLICT,
+			"'%s' is there already and stays; choose another --dir, or move it "
+			"away",
+			path);
 	return OTA_OK;
 }
 
@@ -90,22 +91,28 @@ static enum ota_err make_root(struct init *init, struct ota_why *why)
 	enum root_action actions[ROOT_ACTION_COUNT] = {ROOT_ACTION_RELEASE, ROOT_ACTION_FORCE,
 						       ROOT_ACTION_DOWNGRADE,
 						       ROOT_ACTION_ROLLBACK};
-	struct root_releaser releaser = {
-		.products = &all, .product_count = 1, .groups = &all, .group_count = 1,
-		.actions = actions, .action_count = ROOT_ACTION_COUNT,
-		.not_after = init->not_after};
-	struct root_document root = {
-		.version = 1, .created = (uint64_t)time(NULL), .keys = keys,
-		.key_count = INIT_KEYS, .releasers = &releaser, .releaser_count = 1,
-		.has_head = true};
+	struct root_releaser releaser = {.products = &all,
+					 .product_count = 1,
+					 .groups = &all,
+					 .group_count = 1,
+					 .actions = actions,
+					 .action_count = ROOT_ACTION_COUNT,
+					 .not_after = init->not_after};
+	struct root_document root = {.version = 1,
+				     .created = (uint64_t)time(NULL),
+				     .keys = keys,
+				     .key_count = INIT_KEYS,
+				     .releasers = &releaser,
+				     .releaser_count = 1,
+				     .has_head = true};
 	const struct sign_key *signer = init->root;
 	struct text payload = {0};
 	enum ota_err err = OTA_OK;
 	unsigned i;
 
 	for (i = 0; i < INIT_KEYS && !err; i++)
-		err = fill_key(&keys[i], *key_place(init, i), names[i] ? names[i] : init->manager,
-			       why);
+		err = fill_key(&keys[i], *key_place(init, i),
+			       names[i] ? names[i] : init->manager, why);
 	root.root = (struct root_role){1, &keys[0].id, 1};
 	root.firmware = (struct root_role){1, &keys[1].id, 1};
 	root.head = (struct root_role){1, &keys[3].id, 1};
@@ -180,7 +187,8 @@ static enum ota_err write_config(struct tool *tool, const struct init *init, boo
 	slash = directory ? strrchr(directory, '/') : NULL;
 	if (slash && slash != directory) {
 		*slash = '\0';
-		err = access(directory, F_OK) ? file_make_directory(directory, 0700, why) : OTA_OK;
+		err = access(directory, F_OK) ? file_make_directory(directory, 0700, why)
+					      : OTA_OK;
 	}
 	if (!err && text.failed)
 		err = ota_fail(why, OTA_OUT_OF_MEMORY, "no memory for the configuration");
@@ -195,18 +203,21 @@ static void say_what_next(struct tool *tool, const struct init *init, bool confi
 	FILE *out = tool->screen.out;
 
 	if (tool->screen.json) {
-		fprintf(out, "{\"root\":\"%s/root.json\",\"manager\":\"%s\",\"config\":\"%s\"}\n",
+		fprintf(out,
+			"{\"root\":\"%s/root.json\",\"manager\":\"%s\",\"config\":\"%s\"}\n",
 			init->directory, init->manager, tool->config);
 		return;
 	}
-	screen_line(&tool->screen, SCREEN_GOOD, "keys and root version 1 in %s", init->directory);
+	screen_line(&tool->screen, SCREEN_GOOD, "keys and root version 1 in %s",
+		    init->directory);
 	screen_line(&tool->screen, config_written ? SCREEN_GOOD : SCREEN_NOTE, "%s %s",
 		    tool->config,
-		    config_written ? "written" : "was there and is untouched; its key paths stay");
+		    config_written ? "written"
+				   : "was there and is untouched; its key paths stay");
 	fprintf(out,
 		"\nThe first admin is %s. On the broker, beside the line that loads the plugin:\n\n"
-		"  plugin_opt_root  %s/root.json   (a copy that mosquitto can read)\n"
-		"  plugin_opt_admin %s\n\n"
+		"  plugin_opt_trust_root %s/root.json   (a copy that mosquitto can read)\n"
+		"  plugin_opt_admin      %s\n\n"
 		"On each device, the same root.json as the agent's 'root'.\n"
 		"root.key is wanted again only to change keys: move it to a place that is "
 		"offline.%s\n",
@@ -260,12 +271,12 @@ static enum ota_err run_init(struct tool *tool, struct ota_why *why)
 	enum ota_err err = arguments_number(&tool->arguments, "years", 1, 30, &years, why);
 
 	init.manager = manager_name(tool, &certificate);
-	init.algorithm = algorithm && !strcmp(algorithm, "ecdsa-p256") ? SIGN_ECDSA_P256
-								       : SIGN_ED25519;
+	init.algorithm =
+		algorithm && !strcmp(algorithm, "ecdsa-p256") ? SIGN_ECDSA_P256 : SIGN_ED25519;
 	init.not_after = (uint64_t)time(NULL) + years * YEAR_S;
 	if (!err && !name_is_id(init.manager))
-		err = ota_fail(why, OTA_BAD_REQUEST, "manager '%s': allowed are %s", init.manager,
-			       NAME_ALLOWED);
+		err = ota_fail(why, OTA_BAD_REQUEST, "manager '%s': allowed are %s",
+			       init.manager, NAME_ALLOWED);
 	if (!err)
 		err = whole_path(tool->config, &config, why);
 	if (!err) {
@@ -289,11 +300,12 @@ static enum ota_err run_init(struct tool *tool, struct ota_why *why)
 }
 
 static const struct verb_option init_options[] = {
-	{"dir", "DIRECTORY", "where the keys and root.json go (default: ota-keys beside the "
-			     "configuration)",
+	{"dir", "DIRECTORY",
+	 "where the keys and root.json go (default: ota-keys beside the "
+	 "configuration)",
 	 false, false},
-	{"manager", "NAME", "the first admin, whose key signs releases (default: the CN of --cert)",
-	 false, false},
+	{"manager", "NAME",
+	 "the first admin, whose key signs releases (default: the CN of --cert)", false, false},
 	{"algorithm", "ed25519|ecdsa-p256", "of all keys (default ed25519)", false, false},
 	{"years", "N", "how long the release key is good (default 5)", false, false},
 	{NULL},

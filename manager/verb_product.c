@@ -120,7 +120,8 @@ static const struct verb_option list_options[] = {
 
 static const struct verb_option change_options[] = {
 	{"title", "TEXT", "what people call it", false, false},
-	{"hardware", "NAME", "hardware that firmware is for when it does not say", false, false},
+	{"hardware", "NAME", "hardware that firmware is for when it does not say", false,
+	 false},
 	{"import-only", "yes|no", "deny unknown devices instead of quarantining them", false,
 	 false},
 	{"second-approval", "yes|no", "a release starts only after another manager approves it",
@@ -129,7 +130,8 @@ static const struct verb_option change_options[] = {
 };
 
 const struct verb verb_product[] = {
-	{"product", "list", "", 0, 0, "all products with their devices", list_options, run_list},
+	{"product", "list", "", 0, 0, "all products with their devices", list_options,
+	 run_list},
 	{"product", "show", "[PRODUCT]", 0, 1, "one product: versions running, updates in hand",
 	 NULL, run_show},
 	{"product", "create", "PRODUCT", 1, 1, "make a product", change_options, run_create},

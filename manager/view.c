@@ -15,8 +15,8 @@ struct view {
 };
 
 struct view_tree {
-	char *source;	    /* the JSON, NUL-terminated */
-	char *words;	    /* names and texts, decoded, each NUL-terminated */
+	char *source; /* the JSON, NUL-terminated */
+	char *words;  /* names and texts, decoded, each NUL-terminated */
 	size_t word_at;
 	struct view *nodes; /* as many as there can be values in the text */
 	size_t node_at;

@@ -1,7 +1,8 @@
-/* A reply of the plugin, to be looked at: a read-only tree over JSON that json_check() accepted.
+/* A reply of the plugin, to be looked at: a read-only tree over JSON that json_check()
+ * accepted.
  *
- * Lookups of what is not there give NULL, and every function here takes NULL for "not there", so
- * a caller asks view_text(view_at(reply, "last_error.name")) without checks between. A newer
+ * Lookups of what is not there give NULL, and every function here takes NULL for "not there",
+ * so a caller asks view_text(view_at(reply, "last_error.name")) without checks between. A newer
  * plugin may send members that this program does not know; they are simply not asked for. */
 #pragma once
 
@@ -25,7 +26,7 @@ enum view_kind {
 /* Reads one JSON value of at most `max` bytes. OTA_BAD_REQUEST when it is not strict JSON. */
 enum ota_err view_read(const char *text, size_t len, size_t max, struct view_tree **ret_tree,
 		       struct ota_why *why) OTA_CHECKED;
-void view_free(struct view_tree *tree);	      /* NULL is fine */
+void view_free(struct view_tree *tree);		/* NULL is fine */
 void view_free_place(struct view_tree **place); /* for AUTO() */
 const struct view *view_root(const struct view_tree *tree);
 

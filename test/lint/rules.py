@@ -22,11 +22,7 @@ LAYERS = [
     (r"mosquitto(_broker|_plugin)?\.h|mosquitto/.*", r"plugin/plugin\.c"),
     (r"MQTTAsync\.h|MQTTClient\.h", r"agent/link\w*\.c|manager/line\.c"),
     (r"openssl/.*", r"common/(sign|digest)\w*\.c|agent/\w*tls\w*\.c|agent/link\w*\.c|"
-<<<<<<< HEAD
-                    r"manager/(\w*tls\w*|control\w*)\.c|plugin/(identity|session)\w*\.c|plugin/plugin\.c|"
-=======
-                    r"manager/certificate\.c|plugin/identity\w*\.c|plugin/plugin\.c|"
->>>>>>> cf5a010 (wip)
+                    r"manager/certificate\.c|plugin/(identity|session)\w*\.c|plugin/plugin\.c|"
                     r"test/fleet/\w+\.[ch]"),
     (r"cjson/.*|cJSON\.h", r"common/(json|message)\w*\.c"),
     (r"sqlite3\.h", r"plugin/store_(sqlite|table)\w*\.[ch]"),
