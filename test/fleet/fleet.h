@@ -10,7 +10,7 @@
 
 struct member;
 
-/* The command line, see fleetsim.c for what each means. */
+/* The command line, see fleetsim.c for what each means. Texts that were not given are NULL. */
 struct fleet_options {
 	char *broker, *port, *ca, *ca_key, *root, *prefix, *product, *hardware, *version,
 		*image_digest, *raw, *bad_version;

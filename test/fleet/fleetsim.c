@@ -154,11 +154,11 @@ static enum ota_err prepare(struct fleet *fleet, struct ota_why *why)
 		if (err)
 			return err;
 	}
-	if (*options->image_digest &&
+	if (options->image_digest &&
 	    (strlen(options->image_digest) != 64 ||
 	     !text_to_bytes(options->image_digest, fleet->digest.bytes, DIGEST_SIZE)))
 		return ota_fail(why, OTA_BAD_REQUEST, "digest: 64 hexadecimal digits");
-	if (!*options->image_digest) {
+	if (!options->image_digest) {
 		enum ota_err err = digest_of(options->version, strlen(options->version),
 					     &fleet->digest, why);
 		if (err)
@@ -167,7 +167,7 @@ static enum ota_err prepare(struct fleet *fleet, struct ota_why *why)
 	enum ota_err err = wire_peer_find(options->broker, options->port, &fleet->peer, why);
 	if (!err)
 		err = issuer_open(options->ca, options->ca_key, &fleet->issuer, why);
-	if (!err && *options->root)
+	if (!err && options->root)
 		err = read_root(fleet, why);
 	return err ? err : agenda_init(&fleet->agenda, fleet->count, why);
 }

@@ -168,7 +168,7 @@ static void say_subscribe(struct fleet *fleet, struct member *member)
 	char topics[3][TOPIC_SIZE];
 	const char *list[3] = {topics[0], topics[1], topics[2]};
 	unsigned count = 3;
-	if (*fleet->options.raw) {
+	if (fleet->options.raw) {
 		count = 1;
 		uint64_t shards = fleet->options.raw_shards;
 		if (shards)
@@ -195,7 +195,7 @@ static enum ota_err subscribed(struct fleet *fleet, struct member *member, unsig
 	if (member->phase != MEMBER_SUBSCRIBE)
 		return OTA_OK;
 	fleet->connected++;
-	if (*fleet->options.raw) {
+	if (fleet->options.raw) {
 		member_ready(fleet, member);
 		return OTA_OK;
 	}
