@@ -132,6 +132,33 @@ static enum ota_err copy_options(struct control_client *client,
 	return OTA_OK;
 }
 
+/* Takes "host", "host:port" or "[address]:port" apart. */
+static enum ota_err split_address(const char *broker, struct line_options *ret_options,
+				  struct ota_why *why)
+{
+	const char *host = broker, *end, *port;
+	uint64_t number = 0;
+
+	if (*broker == '[') {
+		host = broker + 1;
+		end = strchr(host, ']');
+		port = end && end[1] == ':' ? end + 2 : end && !end[1] ? CONTROL_PORT : "";
+	} else {
+		end = strchr(host, ':');
+		port = end ? end + 1 : CONTROL_PORT;
+		end = end ? end : host + strlen(host);
+	}
+	if (!end || end == host || (size_t)(end - host) >= sizeof(ret_options->host) ||
+	    !text_to_u64(port, 65535, &number) || !number)
+		return ota_fail(why, OTA_BAD_REQUEST,
+				"broker '%s': allowed are HOST, HOST:PORT and [ADDRESS]:PORT",
+				broker);
+	memcpy(ret_options->host, host, (size_t)(end - host));
+	ret_options->host[end - host] = '\0';
+	text_copy(ret_options->port, sizeof(ret_options->port), port);
+	return OTA_OK;
+}
+
 static enum ota_err open_line(struct control_client *client, const char *broker,
 			      struct ota_why *why)
 {
@@ -145,7 +172,7 @@ static enum ota_err open_line(struct control_client *client, const char *broker,
 	};
 	char suffix[2 * SUFFIX_BYTES + 1];
 	uint8_t random[SUFFIX_BYTES];
-	enum ota_err err = line_address(broker, &options, why);
+	enum ota_err err = split_address(broker, &options, why);
 
 	if (!err)
 		err = sign_random(random, sizeof(random), why);

@@ -579,29 +579,3 @@ void line_unsubscribe(struct line *line, const char *topic)
 		MQTTAsync_unsubscribe(line->handle, topic, NULL);
 	pthread_rwlock_unlock(&line->handle_lock);
 }
-
-enum ota_err line_address(const char *broker, struct line_options *ret_options,
-			  struct ota_why *why)
-{
-	const char *host = broker, *end, *port;
-	uint64_t number = 0;
-
-	if (*broker == '[') {
-		host = broker + 1;
-		end = strchr(host, ']');
-		port = end && end[1] == ':' ? end + 2 : end && !end[1] ? "8883" : "";
-	} else {
-		end = strchr(host, ':');
-		port = end ? end + 1 : "8883";
-		end = end ? end : host + strlen(host);
-	}
-	if (!end || end == host || (size_t)(end - host) >= sizeof(ret_options->host) ||
-	    !text_to_u64(port, 65535, &number) || !number)
-		return ota_fail(why, OTA_BAD_REQUEST,
-				"broker '%s': allowed are HOST, HOST:PORT and [ADDRESS]:PORT",
-				broker);
-	memcpy(ret_options->host, host, (size_t)(end - host));
-	ret_options->host[end - host] = '\0';
-	text_copy(ret_options->port, sizeof(ret_options->port), port);
-	return OTA_OK;
-}

@@ -49,7 +49,4 @@ enum ota_err line_subscribe(struct line *line, const char *topic,
 			    struct ota_why *why) OTA_CHECKED;
 void line_unsubscribe(struct line *line, const char *topic);
 
-/* Takes "host", "host:port" or "[address]:port" apart. OTA_BAD_REQUEST says what is allowed. */
-enum ota_err line_address(const char *broker, struct line_options *ret_options,
-			  struct ota_why *why) OTA_CHECKED;
 uint64_t line_now_ms(void); /* of the boot clock */
