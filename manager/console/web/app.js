@@ -134,7 +134,7 @@ const App = () => {
 	if (!product) screen = html`<${FirstProduct} me=${me} onDone=${load} />`;
 	else if (place.screen === "device") (screen = html`<${Device} ...${props} />`), (name = "Device");
 	else if (place.screen === "release" && place.rest[0] === "new") (screen = html`<${NewRelease} ...${props} />`), (name = "New release");
-	else if (place.screen === "release") (screen = html`<${Release} ...${props} />`), (name = "Release");
+	else if (place.screen === "release") (screen = html`<${Release} ...${props} />`), (name = t("Release {0}", place.rest[0]));
 	else screen = html`<${known ? known[2] : Fleet} ...${props} />`;
 	document.title = `${t(name)} \u2013 ${product ? product.name : ""} \u2013 mosquitto-ota`;
 	const at = { device: "devices", release: "releases" }[place.screen] || place.screen || "fleet";

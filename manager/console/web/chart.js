@@ -46,7 +46,8 @@ export const StateChart = ({ samples }) => {
 	const rise = stepOf(most, 5), lines = [];
 	for (let n = 0; n <= most; n += rise) lines.push(n);
 	const clock = new Intl.DateTimeFormat(language, { timeStyle: "medium", ...(span > 86400000 ? { dateStyle: "short" } : {}) });
-	const marks = Array.from({ length: Math.max(2, Math.floor(width / 170)) }, (_, i, all) => from + (span * i) / (all.length - 1));
+	const many = Math.max(2, Math.floor(width / 170));
+	const marks = Array.from({ length: many }, (_, i) => from + (span * i) / (many - 1));
 	const base = [[x(last.at), y(0)], [x(from), y(0)]];
 	return html`<div class="chart" ref=${box}><svg width=${width} height=${HEIGHT} viewBox=${`0 0 ${width} ${HEIGHT}`} role="img" aria-label=${t("States over time: now {0}", LAYERS.map(([name], i) => `${count(last.layers[i])} ${t(name)}`).join(", "))}>
 		${lines.map((n) => html`<g><line class="rule" x1=${LEFT} x2=${width} y1=${y(n)} y2=${y(n)} /><text x=${LEFT - 6} y=${y(n) + 4} text-anchor="end">${count(n)}</text></g>`)}

@@ -42,7 +42,7 @@ const useSamples = (release, past) => {
 	const [samples, set] = useState([]);
 	const counts = release && JSON.stringify(release.counts);
 	useEffect(() => {
-		if (release && past) set((old) => (old.length ? old : past));
+		if (past) set((old) => past.filter((p) => !old.length || p.at < old[0].at).concat(old));
 	}, [past]);
 	useEffect(() => {
 		if (!release) return;
