@@ -38,7 +38,6 @@ struct device {
 	uint64_t lease_ms;		      /* gates open by themselves at; 0: no lease */
 	uint64_t stored_ms;		      /* seen_ms as last stored */
 	uint32_t root;
-	uint32_t place; /* index among the product's devices is not kept; see product.h */
 	uint8_t group_count;
 	uint8_t status; /* enum device_status */
 	bool online : 1;

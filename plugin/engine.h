@@ -50,6 +50,8 @@ struct engine_limits {
 						*/
 	uint64_t retry_ms[3];		       /* 1, 5, 30 min */
 	uint64_t penalty_ms;		       /* 24 h */
+	uint64_t restart_ms;		       /* restarting for longer is overdue: 10 min */
+	uint64_t gate_ms;		       /* a device may put off at most: 8 d */
 	uint64_t grant_ms;  /* trials ungranted for so long hold the release: 60 s */
 	uint64_t cancel_ms; /* unanswered cancel of a told device: 10 min */
 };
@@ -80,6 +82,7 @@ enum ota_err engine_consent(struct engine *engine, const char *device,
 /* READ check of one delivery of release `number` on a fleet topic to a subscribed device: O(1).
  * True at most once per attempt, and that marks the update offered. */
 bool engine_may_deliver(struct engine *engine, const char *device, uint64_t number);
+#define ENGINE_FETCH_REFUSED UINT32_MAX /* no update of the device wants chunks (any more) */
 /* Before chunks are sent: 0 when `bytes` may go to the device now, else the milliseconds to
  * wait. Keeps max_concurrent and the byte rate, also when all come back at once after a
  * restart. */
@@ -164,7 +167,7 @@ enum ota_err engine_firmware_add(struct engine *engine, struct trusted_firmware 
 enum ota_err engine_firmware_packs(struct engine *engine, const char *product,
 				   const char *version, const struct offer_pack *packs,
 				   uint32_t pack_count, struct ota_why *why) OTA_CHECKED;
-/* OTA_CONFLICT while an active release or a pin names it. */
+/* OTA_CONFLICT while a release or a pin names it. */
 enum ota_err engine_firmware_delete(struct engine *engine, const char *product,
 				    const char *version, struct ota_why *why) OTA_CHECKED;
 
@@ -176,8 +179,7 @@ enum ota_err engine_release_create(struct engine *engine, struct trusted_release
 				   const char *envelope, const char *override_by,
 				   const struct release **ret_release,
 				   struct ota_why *why) OTA_CHECKED;
-/* Whom it would reach, and for everyone else why not. The same checks, nothing changed. End
- * with plan_done(). */
+/* Whom it would reach, and for everyone else why not. The same checks, nothing changed. */
 enum ota_err engine_release_plan(struct engine *engine, const struct trusted_release *release,
 				 struct plan *ret_plan, struct ota_why *why) OTA_CHECKED;
 
@@ -230,6 +232,15 @@ struct engine_version {
 /* What runs in a product's fleet, most frequent first; returns how many of `room` it filled. */
 uint32_t engine_versions(const struct engine *engine, const char *product,
 			 struct engine_version *ret_versions, uint32_t room);
+
+struct engine_error {
+	enum ota_err err;
+	uint32_t count;
+	const struct update *sample;
+};
+/* The errors of a release's updates that did not succeed, most frequent first. */
+uint32_t engine_release_errors(const struct engine *engine, const struct release *release,
+			       struct engine_error *ret_errors, uint32_t room);
 
 struct engine_totals {
 	uint64_t products, devices, online, releases, updates, memory_bytes;

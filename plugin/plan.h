@@ -20,4 +20,6 @@ struct plan {
 	uint32_t wave_count;
 };
 
-void plan_done(struct plan *plan);
+/* `preview` is a release that is not there yet: its document, product, firmware, group and
+ * wave_count. Owns nothing afterwards. */
+void plan_make(const struct release *preview, struct plan *ret_plan);

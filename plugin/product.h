@@ -40,8 +40,9 @@ struct product {
 	uint32_t firmware_count, firmware_room;
 	struct release **releases; /* ascending numbers */
 	uint32_t release_count, release_room;
-	uint32_t sweep_at; /* next device of the sweep that recomputes targets */
-	bool sweeping;
+	struct release **actives; /* those that may be somebody's target */
+	uint32_t active_count, active_room;
+	uint32_t sweep_at, sweep_left; /* the sweep that recomputes targets */
 };
 
 struct group *product_group(const struct product *product, const char *name);

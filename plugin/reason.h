@@ -22,7 +22,9 @@ enum reason {
 	REASON_FLOOR,		/* below its security floor */
 	REASON_REQUIRES,	/* it runs less than the firmware's requires_version */
 	REASON_DEVELOPMENT_KEY, /* firmware signed for development devices only */
+	REASON_STALE,		/* it has accepted a release with a higher number */
 	REASON_ON_TARGET,	/* it runs that version and digest */
+	REASON_PIN_WAITS,	/* pinned, and no release carries that version */
 	REASON_NO_RELEASE,
 	REASON_NO_WAVE, /* in none of the waves' groups */
 	/* it waits */

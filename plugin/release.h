@@ -2,6 +2,7 @@
 #pragma once
 
 #include "product.h"
+#include "update.h"
 
 enum release_state {
 	RELEASE_UNAPPROVED = 0, /* waits for the second person */
@@ -17,44 +18,90 @@ enum release_state {
 };
 extern const char *const release_state_names[]; /* ends with NULL */
 
-struct release_error {
-	enum ota_err err;
-	uint32_t count;
-	char device[NAME_SIZE]; /* one of them */
+enum release_event {
+	RELEASE_EVENT_APPROVE = 0,
+	RELEASE_EVENT_START, /* not_before has come */
+	RELEASE_EVENT_HOLD,
+	RELEASE_EVENT_RESUME,
+	RELEASE_EVENT_ADVANCE,
+	RELEASE_EVENT_HALT,
+	RELEASE_EVENT_RETRY,
+	RELEASE_EVENT_FINISH, /* every update is final */
+	RELEASE_EVENT_REOPEN, /* an update is not final any more */
+	RELEASE_EVENT_ABORT,
+	RELEASE_EVENT_SUPERSEDE,
+	RELEASE_EVENT_EXPIRE,
+	RELEASE_EVENT_COUNT,
+};
+
+enum release_action {
+	RELEASE_DO_NOTHING = 0,
+	RELEASE_DO_START,    /* supersede the older, recompute targets */
+	RELEASE_DO_WALK,     /* look for devices that may start */
+	RELEASE_DO_FORGIVE,  /* accept the failures so far, then walk */
+	RELEASE_DO_OPEN,     /* open the next wave */
+	RELEASE_DO_ROLLBACK, /* if it was signed so: back to the previous slot */
+	RELEASE_DO_RETRY,    /* new attempts for those that failed */
+	RELEASE_DO_SWEEP,    /* it targets nobody any more: recompute */
+	RELEASE_DO_COUNT,
+};
+
+struct release_step {
+	enum release_state next;
+	enum release_action action;
+};
+
+/* Pure. False when the event means nothing in this state. */
+bool release_next(enum release_state state, enum release_event event,
+		  struct release_step *ret_step);
+
+struct release_tally {
+	uint32_t counts[UPDATE_STATE_COUNT];
+	uint32_t overdue;  /* of those restarting */
+	uint32_t reverted; /* of those rolled back: because a manager wanted it */
+	uint32_t forgiven; /* failures that a resume has accepted */
 };
 
 struct release {
 	struct product *product;
 	struct release_document document;
 	struct firmware *firmware;
-	struct group *group; /* RELEASE_TO_GROUP */
+	struct group *group; /* RELEASE_TO_GROUP; NULL when it is gone */
 	char *envelope;
 	char manager[NAME_SIZE], approver[NAME_SIZE];
 	enum release_state state;
-	char *reason; /* of hold, halt, abort; NULL: none */
+	char *reason; /* of hold, halt, abort, or that it reaches nobody; NULL: none */
 	bool fast_now, reverting;
-	bool fanning;	    /* its offer is being fanned out */
-	uint32_t fan_shard; /* next shard */
-	uint32_t wave;	    /* the newest open wave */
+	uint32_t wave; /* the newest open wave */
 	uint64_t created_ms, changed_ms, started_ms;
-	uint64_t wave_ms;	      /* when that wave opened */
-	uint64_t bake_ms;	      /* since when it has met its shares; 0: it has not */
-	uint32_t wave_count;	      /* ≥ 1 */
-	uint32_t places;	      /* held now; ≤ the limit */
-	uint64_t rate_bytes, rate_ms; /* token bucket of the byte rate */
-	uint64_t grant_ms; /* of the oldest trial whose grant is still not stored; 0: none */
+	uint64_t wave_ms;    /* when that wave opened; 0: not even the first */
+	uint64_t bake_ms;    /* since when it has met its shares; 0: it has not */
+	uint32_t wave_count; /* ≥ 1 */
+	uint32_t places;     /* held now; ≤ release_place_limit() */
 	uint32_t counts[UPDATE_STATE_COUNT];
-	uint32_t (*wave_counts)[UPDATE_STATE_COUNT]; /* [wave_count] */
-	struct release_error *errors;		     /* grouped */
-	uint32_t error_count, error_room;
-	uint32_t walk; /* next device of the walk that starts updates */
-	bool dirty;    /* its waves are to be judged at the next tick */
+	struct release_tally *tallies; /* by wave: [wave_count] */
+	uint64_t rate_bytes, rate_ms;  /* token bucket of the byte rate */
+	uint32_t grants;	       /* trials that wait for the store */
+	uint64_t grant_ms;	       /* since when there are some */
+	bool fanning;		       /* its offer is being fanned out */
+	uint32_t fan_shard;	       /* next shard */
+	uint32_t walk_at, walk_left;   /* the walk that starts updates */
+	bool starved;		       /* somebody was refused for want of a place */
+	bool reaches_nobody;	       /* and its reason says so */
+	bool dirty;		       /* to be judged at the next tick */
 };
 
-/* Running, held or halted: it is somebody's target. */
+/* Running, held, halted or done: it may be somebody's target. */
 bool release_is_active(const struct release *release);
 bool release_is_final(enum release_state state);
 /* Fast, or standard whose deadline has passed. */
 bool release_is_fast(const struct release *release);
+/* By its document alone: is the device in the product, the group, or the one that is named? */
 bool release_reaches(const struct release *release, const struct device *device);
+/* The wave a device belongs to, or release->wave_count when it is in none. */
+uint32_t release_wave_of(const struct release *release, const struct device *device);
+/* Both are for the same product, group or device. */
+bool release_same_target(const struct release *a, const struct release *b);
+/* Updates that are not final. */
+uint32_t release_open(const struct release *release);
 uint32_t release_total(const struct release *release); /* sum of the counts */

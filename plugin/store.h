@@ -79,9 +79,10 @@ struct store_release { /* key: product, number */
 	char manager[NAME_SIZE], approver[NAME_SIZE]; /* who released, who approved ("" none) */
 	uint32_t state;				      /* enum release_state */
 	const char *reason;			      /* of hold, halt, abort; for a person */
-	uint32_t wave;	/* first wave that is not open yet − 1 */
-	bool fast_now;	/* the deadline has turned it fast */
-	bool reverting; /* fleet rollback has begun */
+	uint32_t wave;				      /* the newest open wave */
+	bool fast_now;				      /* the deadline has turned it fast */
+	bool reverting;				      /* fleet rollback has begun */
+	uint32_t forgiven[DOCUMENT_WAVES_MAX];	      /* failures that a resume accepted */
 	uint64_t created_ms, changed_ms, started_ms, wave_ms;
 };
 

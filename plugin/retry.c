@@ -1,0 +1,20 @@
+#include "retry.h"
+
+enum retry retry_decide(enum update_state state, enum ota_err err, uint32_t failures)
+{
+	bool silent = state == UPDATE_TIMED_OUT || state == UPDATE_LOST;
+	enum ota_err_class class = silent ? OTA_CLASS_NETWORK : ota_err_class(err);
+
+	if (class != OTA_CLASS_NETWORK && class != OTA_CLASS_DEVICE)
+		return RETRY_NEVER;
+	if (failures >= RETRY_ATTEMPTS_MAX)
+		return RETRY_PENALTY;
+	return silent || class == OTA_CLASS_DEVICE ? RETRY_CHANGED : RETRY_LATER;
+}
+
+uint64_t retry_delay(const uint64_t delays[3], uint32_t failures, uint32_t random)
+{
+	uint64_t most = delays[failures <= 1 ? 0 : failures >= 3 ? 2 : failures - 1];
+
+	return most <= 1 ? 1 : 1 + random % most;
+}
