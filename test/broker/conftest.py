@@ -164,6 +164,6 @@ def agents(broker, directory, trust, closing):
 
 
 @pytest.fixture
-def otactl(broker, directory):
-    """otactl("device", "list") runs it as alice; how={…} changes broker or manager."""
-    return Otactl(broker, directory / "otactl")
+def otactl(broker, directory, trust):
+    """otactl("device", "list") runs it as alice."""
+    return Otactl(broker, directory / "otactl", trust)

@@ -120,6 +120,16 @@ static void close_gate(struct fleet *fleet, struct member *member)
 	member_open_gate(fleet, member, false);
 }
 
+static void start_flood(struct fleet *fleet, struct member *member)
+{
+	member->flood_sent = member->flood_acked = 0;
+	if (member->ended)
+		fleet->finished--;
+	member->ended = false;
+	member_flood(fleet, member);
+	agenda_set(&fleet->agenda, member->number, fleet->now_ms);
+}
+
 /* Does it to one device by name, or to the first so many. */
 static bool each(struct fleet *fleet, const char *which,
 		 void (*act)(struct fleet *fleet, struct member *member))
@@ -155,6 +165,10 @@ bool command_run(struct fleet *fleet, char *line)
 		fleet->tally.marked = 0;
 	} else if (!strcmp(verb, "fate") && first) {
 		known = !fate_name(&fleet->fates, first, &why);
+	} else if (!strcmp(verb, "flood") && first) {
+		known = text_to_u64(first, UINT32_MAX, &fleet->options.flood);
+		for (uint32_t i = 0; i < fleet->count; i++)
+			start_flood(fleet, &fleet->members[i]);
 	} else if (!strcmp(verb, "cut") && first) {
 		known = each(fleet, first, cut);
 	} else if (!strcmp(verb, "gate") && first && second) {

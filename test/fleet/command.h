@@ -5,6 +5,7 @@
  *   fate DEVICE=FATE       from its next release on
  *   cut DEVICE|COUNT       these connections vanish, and come back after their back-off
  *   gate DEVICE|COUNT open|closed    the gate for downloads
+ *   flood COUNT            each sends so many reports (raw: messages) now
  *   stop                   ends the simulation
  */
 #pragma once

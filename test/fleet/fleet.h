@@ -19,7 +19,9 @@ struct fleet_options {
 	uint64_t share[FATE_COUNT];
 	uint64_t install_ms, restart_ms, defer_ms, confirm_ms, timeout_ms, backoff_ms,
 		backoff_max_ms, every_ms, for_ms, linger_ms;
+	uint64_t flood, flood_size;
 	bool closed; /* the download gate */
+	bool mute;
 	bool commands;
 	int until;
 };
@@ -27,7 +29,7 @@ struct fleet_options {
 enum fleet_until {
 	FLEET_UNTIL_STOPPED = 0,
 	FLEET_UNTIL_JOINED,   /* every device was welcomed once */
-	FLEET_UNTIL_FINISHED, /* every device ended an update, whichever way */
+	FLEET_UNTIL_FINISHED, /* every device ended an update, or its flood */
 };
 
 struct fleet_tally {

@@ -7,7 +7,7 @@
 #include <sys/epoll.h>
 
 #define RECEIVE_MAX	 64 /* QoS 1 messages that the broker may have in flight to one */
-#define HANDSHAKE_MS	 60000
+#define FLOOD_WINDOW	 16
 #define MEMBER_ANSWER_MS 60000 /* CONNACK, SUBACK, welcome; then a new connection */
 
 void member_init(struct fleet *fleet, struct member *member, uint32_t number)
@@ -154,6 +154,40 @@ void member_publish(struct fleet *fleet, struct member *member, enum topic_kind 
 	member->ping_ms = fleet->now_ms + fleet->options.keepalive_s * 800;
 }
 
+static void send_raw(struct fleet *fleet, struct member *member)
+{
+	static const char payload[65536];
+	char topic[TOPIC_SIZE];
+	snprintf(topic, sizeof(topic), "%s/up/%s", fleet->options.raw, member->name);
+	packet_publish(&member->wire.out, topic, payload, fleet->options.flood_size, 1,
+		       member_next_id(member));
+}
+
+void member_flood(struct fleet *fleet, struct member *member)
+{
+	while (member->phase == MEMBER_READY && member->flood_sent < fleet->options.flood &&
+	       member->flood_sent - member->flood_acked < FLOOD_WINDOW) {
+		member->flood_sent++;
+		if (fleet->options.raw)
+			send_raw(fleet, member);
+		else
+			speech_report(fleet, member, UPDATE_DOWNLOADING, OTA_OK);
+	}
+}
+
+void member_flood_acked(struct fleet *fleet, struct member *member)
+{
+	if (!fleet->options.flood)
+		return;
+	member->flood_acked++;
+	fleet_mark(fleet);
+	if (member->flood_acked == fleet->options.flood && !member->ended) {
+		member->ended = true;
+		fleet->finished++;
+	}
+	member_flood(fleet, member);
+}
+
 static void say_connect(struct fleet *fleet, struct member *member)
 {
 	packet_connect(&member->wire.out, member->name, (unsigned)fleet->options.keepalive_s,
@@ -197,6 +231,7 @@ static enum ota_err subscribed(struct fleet *fleet, struct member *member, unsig
 	fleet->connected++;
 	if (fleet->options.raw) {
 		member_ready(fleet, member);
+		member_flood(fleet, member);
 		return OTA_OK;
 	}
 	set_phase(fleet, member, MEMBER_GREET);
@@ -236,6 +271,9 @@ static enum ota_err take_packet(struct fleet *fleet, struct member *member,
 	case PACKET_PUBLISH:
 		return take_publish(fleet, member, packet, why);
 	case PACKET_PUBACK:
+		if (fleet->options.raw)
+			member_flood_acked(fleet, member);
+		return OTA_OK;
 	case PACKET_PINGRESP:
 		return OTA_OK;
 	case PACKET_DISCONNECT:

@@ -43,7 +43,8 @@ struct member {
 	bool welcomed, ended, offered, queued, closed;
 	uint8_t nonce[MESSAGE_NONCE_SIZE];
 	uint16_t packet_id;
-	uint32_t failures, events, shards;
+	uint32_t failures, events;
+	uint64_t flood_sent, flood_acked;
 	uint64_t retry_ms, ping_ms, phase_ms;
 	uint64_t seq, highest; /* reports, release numbers */
 	char version[NAME_SIZE], old_version[NAME_SIZE];
@@ -68,4 +69,8 @@ void member_publish(struct fleet *fleet, struct member *member, enum topic_kind 
 /* It has been welcomed. */
 void member_ready(struct fleet *fleet, struct member *member);
 uint16_t member_next_id(struct member *member);
+/* Sends more of its flood, if it is to send one. */
+void member_flood(struct fleet *fleet, struct member *member);
+/* One of the flood has been acknowledged. */
+void member_flood_acked(struct fleet *fleet, struct member *member);
 void member_open_gate(struct fleet *fleet, struct member *member, bool open);

@@ -142,6 +142,8 @@ void passage_offer(struct fleet *fleet, struct member *member, const void *paylo
 		member->offered = true;
 		fleet->tally.offered_devices++;
 	}
+	if (fleet->options.mute)
+		return;
 	if (offering_read(&fleet->offerings, payload, len, &offering, &why))
 		fleet_broken(fleet, member->name, &why);
 	else

@@ -132,6 +132,7 @@ static void forget_reports(struct fleet *fleet, struct member *member,
 				(member->report_count - at - 1) * sizeof(*member->reports));
 			member->report_count--;
 			fleet->tally.acks++;
+			member_flood_acked(fleet, member);
 			break;
 		}
 	}
@@ -172,6 +173,7 @@ static void welcomed(struct fleet *fleet, struct member *member, const struct co
 	for (uint32_t i = 0; i < member->report_count; i++)
 		send_report(fleet, member, &member->reports[i]);
 	passage_resume(fleet, member);
+	member_flood(fleet, member);
 }
 
 static void take_control(struct fleet *fleet, struct member *member, const void *payload,

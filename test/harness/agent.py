@@ -1,5 +1,6 @@
 """Real agents and a real otactl as processes."""
 import json
+import os
 import subprocess
 
 from . import places
@@ -28,19 +29,33 @@ class Agent(Process):
 
 
 class Otactl:
-    """Runs otactl to its end; returns what it printed. A status other than `status` fails."""
+    """Runs otactl to its end; returns what it printed. A status other than `status` fails. Its
+    configuration holds the signing keys of `trust`."""
 
-    def __init__(self, broker, home, manager="alice"):
+    def __init__(self, broker, home, trust, manager="alice", product="thermo"):
         home.mkdir(parents=True, exist_ok=True)
-        self.broker, self.home, self.manager = broker, home, manager
-        self.certificate = broker.pki.manager(manager)
+        self.home = home
+        certificate = broker.pki.manager(manager)
+        settings = {"broker": f"localhost:{broker.port}", "ca": broker.pki.ca,
+                    "cert": f"{certificate}.crt", "key": f"{certificate}.key",
+                    "product": product, "root": home / "root.json"}
+        for role, key in (("root", trust.root_key), ("firmware", trust.firmware_key),
+                          ("release", trust.release_key), ("head", trust.head_key)):
+            settings[f"{role}_key"] = home / f"{role}.key"
+            key.save(settings[f"{role}_key"])
+        settings["root"].write_text(trust.root)
+        (home / "otactl.conf").write_text(
+            "".join(f"{key} = {value}\n" for key, value in settings.items()))
 
-    def __call__(self, *arguments, status=0, seconds=60, stdin=None):
-        done = subprocess.run([str(places.OTACTL), *map(str, arguments)], cwd=self.home,
-                              input=stdin, capture_output=True, text=True,
+    def __call__(self, *arguments, status=0, seconds=60):
+        command = [str(places.OTACTL), *map(str, arguments)]
+        environment = {**os.environ, "XDG_CONFIG_HOME": str(self.home),
+                       "ASAN_OPTIONS": "detect_leaks=0"}
+        done = subprocess.run(command, cwd=self.home, stdin=subprocess.DEVNULL,
+                              capture_output=True, text=True, env=environment,
                               timeout=seconds * places.PATIENCE)
         assert done.returncode == status, \
-            f"otactl {' '.join(map(str, arguments))}: {done.returncode}\n{done.stdout}{done.stderr}"
+            f"otactl {' '.join(command[1:])}: {done.returncode}\n{done.stdout}{done.stderr}"
         return done.stdout
 
     def json(self, *arguments, **how):

@@ -101,7 +101,7 @@ class Trust:
         document = {
             "product": image.product, "version": image.version, "security_version": 1,
             "hardware": ["board-1"],
-            "components": [{"name": "system", "slot_class": "system", "size": len(image.bytes),
+            "components": [{"name": "main", "slot_class": "main", "size": len(image.bytes),
                             "sha256": image.digest, "segment_size": image.segment_size,
                             "index": {"sha256": image.index_digest, "size": len(image.index)}}],
             "created": int(time.time()), **changes}
