@@ -43,9 +43,6 @@ bool update_state_is_final(enum update_state state)
 	return state >= UPDATE_SUCCEEDED && state < UPDATE_STATE_COUNT;
 }
 
-#define TRANSFER_MAX UINT32_MAX
-#define CHUNKS_MAX   (UINT32_MAX / 16) /* a blob of 16 TiB */
-
 #define AT(type, member) .offset = offsetof(struct type, member)
 #define WITHIN(type, outer, member)                                                            \
 	.offset = offsetof(struct type, outer.member) - offsetof(struct type, outer)
@@ -221,6 +218,36 @@ static const struct json_field command_fields[] = {
 };
 const struct json_shape command_shape = {"command", sizeof(struct command), command_fields};
 
+static const struct json_field reply_error_fields[] = {
+	TEXT("name", reply_error, name),
+	{"number", JSON_U32, AT(reply_error, number)},
+	TEXT("message", reply_error, message),
+	END,
+};
+static const struct json_shape reply_error_shape = {"error", sizeof(struct reply_error),
+						    reply_error_fields};
+static const struct json_field reply_fields[] = {
+	V(reply),
+	TEXT("id", reply, id),
+	{"ok", JSON_BOOL, AT(reply, ok)},
+	{"result", JSON_RAW, JSON_OPTIONAL, AT(reply, result), .max = MESSAGE_REPLY_MAX},
+	{"error", JSON_OBJECT, JSON_OPTIONAL, AT(reply, error), .shape = &reply_error_shape,
+	 .has_offset = offsetof(struct reply, has_error)},
+	END,
+};
+const struct json_shape reply_shape = {"reply", sizeof(struct reply), reply_fields};
+
+static const struct json_field uploaded_fields[] = {
+	{"upload", JSON_STRING, AT(uploaded, upload), .size = SIZE_OF(uploaded, upload),
+	 .min = 16},
+	{"offset", JSON_U64, AT(uploaded, offset)},
+	{"done", JSON_BOOL, AT(uploaded, done)},
+	{"error", JSON_OBJECT, JSON_OPTIONAL, AT(uploaded, error), .shape = &reply_error_shape,
+	 .has_offset = offsetof(struct uploaded, has_error)},
+	END,
+};
+const struct json_shape uploaded_shape = {"uploaded", sizeof(struct uploaded), uploaded_fields};
+
 /* control: one shape for each type, all over the same struct */
 
 static const struct json_field group_element = {.kind = JSON_STRING,
@@ -309,7 +336,7 @@ struct wire_get {
 	uint32_t range_count;
 };
 
-static const struct json_field number_element = {.kind = JSON_U32, .max = CHUNKS_MAX};
+static const struct json_field number_element = {.kind = JSON_U32};
 static const struct json_field range_element = {.kind = JSON_ARRAY,
 						AT(wire_range, numbers),
 						.size = sizeof(uint32_t),
@@ -320,7 +347,7 @@ static const struct json_field range_element = {.kind = JSON_ARRAY,
 							offsetof(struct wire_range, count)};
 static const struct json_field get_fields[] = {
 	V(wire_get),
-	{"transfer", JSON_U32, AT(wire_get, transfer), .min = 1, .max = TRANSFER_MAX},
+	{"transfer", JSON_U32, AT(wire_get, transfer), .min = 1},
 	{"blob", JSON_DIGEST, AT(wire_get, blob)},
 	{"ranges", JSON_ARRAY, AT(wire_get, ranges), .size = sizeof(struct wire_range),
 	 .min = 1, .max = MESSAGE_RANGES_MAX, .element = &range_element,
@@ -411,6 +438,26 @@ enum ota_err command_read(const void *payload, size_t len, struct command *ret,
 			  struct ota_why *why)
 {
 	return json_read(&command_shape, payload, len, MESSAGE_COMMAND_MAX, OTA_BAD_REQUEST,
+			 ret, why);
+}
+
+enum ota_err reply_read(const void *payload, size_t len, struct reply *ret, struct ota_why *why)
+{
+	enum ota_err err = json_read(&reply_shape, payload, len, MESSAGE_REPLY_MAX,
+				     OTA_BAD_REQUEST, ret, why);
+
+	if (!err && (ret->ok != !ret->has_error || ret->ok != (ret->result != NULL))) {
+		err = ota_fail(why, OTA_BAD_REQUEST,
+			       "reply: 'ok' goes with 'result', not ok with 'error'");
+		json_done(&reply_shape, ret);
+	}
+	return err;
+}
+
+enum ota_err uploaded_read(const void *payload, size_t len, struct uploaded *ret,
+			   struct ota_why *why)
+{
+	return json_read(&uploaded_shape, payload, len, MESSAGE_PAYLOAD_MAX, OTA_BAD_REQUEST,
 			 ret, why);
 }
 

@@ -215,8 +215,32 @@ struct command {
 	char token[97], key[65];
 };
 
+struct reply_error {
+	char name[49];
+	uint32_t number;
+	char message[OTA_WHY_TEXT_MAX + 1];
+};
+
+struct reply {
+	uint32_t v;
+	char id[65];
+	bool ok;
+	char *result; /* JSON object, compact; NULL when refused */
+	bool has_error;
+	struct reply_error error;
+};
+
+/* The answer to upload frames. */
+struct uploaded {
+	char upload[17]; /* 16 hexadecimal digits */
+	uint64_t offset;
+	bool done;
+	bool has_error;
+	struct reply_error error;
+};
+
 extern const struct json_shape hello_shape, report_shape, consent_shape, offer_shape,
-	command_shape;
+	command_shape, reply_shape, uploaded_shape;
 
 /* As json_read with the limit of the kind. End each with json_done(&…_shape, …), control with
  * control_done(). */
@@ -230,6 +254,11 @@ enum ota_err offer_read(const void *payload, size_t len, struct offer *ret,
 			struct ota_why *why) OTA_CHECKED;
 enum ota_err command_read(const void *payload, size_t len, struct command *ret,
 			  struct ota_why *why) OTA_CHECKED;
+/* Either a result or an error, as `ok` says. */
+enum ota_err reply_read(const void *payload, size_t len, struct reply *ret,
+			struct ota_why *why) OTA_CHECKED;
+enum ota_err uploaded_read(const void *payload, size_t len, struct uploaded *ret,
+			   struct ota_why *why) OTA_CHECKED;
 enum ota_err get_read(const void *payload, size_t len, struct get *ret,
 		      struct ota_why *why) OTA_CHECKED;
 enum ota_err get_write(const struct get *get, struct text *to, struct ota_why *why) OTA_CHECKED;
