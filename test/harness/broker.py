@@ -12,14 +12,14 @@ class Broker(Process):
     """`identity`: "a" binds the client id to the certificate by Mosquitto's own options, "b"
     leaves it to the plugin (MQTT over mutual TLS in both). `options` become plugin_opt_… lines;
     `lines` are put into the configuration as they are, `lines_after` behind the plugin's.
-    `plain`: one more listener without TLS, for clients that have nothing to do with OTA."""
+    `quiet`: only errors and warnings are logged, for benches. `plain`: one more listener without TLS, for clients that have nothing to do with OTA."""
 
     def __init__(self, suite, directory, pki, plugin=places.PLUGIN, identity="a", options=None,
-                 lines=(), lines_after=(), plain=False, certificate=None):
+                 lines=(), lines_after=(), plain=False, certificate=None, quiet=False):
         directory.mkdir(parents=True, exist_ok=True)
         self.suite, self.directory, self.pki = suite, directory, pki
         self.version = places.broker_version(suite)
-        self.plugin, self.identity = plugin, identity
+        self.plugin, self.identity, self.quiet = plugin, identity, quiet
         self.options = dict(options or {})
         self.lines, self.lines_after = list(lines), list(lines_after)
         self.certificate = certificate or pki.broker
@@ -41,7 +41,7 @@ class Broker(Process):
     def configuration(self):
         lines = ["per_listener_settings false",
                  f"user {pwd.getpwuid(os.getuid()).pw_name}",
-                 "log_dest stderr", "log_type all", "connection_messages true",
+                 "log_dest stderr", *self._log_lines(),
                  "set_tcp_nodelay true", "persistence true",
                  f"persistence_location {self.persistence}/",
                  f"allow_anonymous {str(bool(self.plain_port or not self.plugin)).lower()}",
@@ -58,6 +58,11 @@ class Broker(Process):
         if self.identity == "a":
             lines += ["use_identity_as_username true", "use_username_as_clientid true"]
         return "\n".join(lines) + "\n"
+
+    def _log_lines(self):
+        if self.quiet:
+            return ["log_type error", "log_type warning", "connection_messages false"]
+        return ["log_type all", "connection_messages true"]
 
     def plugin_options(self):
         return {"store_dir": self.store, "connects_per_minute": 1000, **self.options}
