@@ -132,9 +132,8 @@ static enum ota_err copy_options(struct control_client *client,
 	return OTA_OK;
 }
 
-/* Takes "host", "host:port" or "[address]:port" apart. */
-static enum ota_err split_address(const char *broker, struct line_options *ret_options,
-				  struct ota_why *why)
+enum ota_err control_split_address(const char *broker, struct control_address *ret_address,
+				   struct ota_why *why)
 {
 	const char *host = broker, *end, *port;
 	uint64_t number = 0;
@@ -148,14 +147,14 @@ static enum ota_err split_address(const char *broker, struct line_options *ret_o
 		port = end ? end + 1 : CONTROL_PORT;
 		end = end ? end : host + strlen(host);
 	}
-	if (!end || end == host || (size_t)(end - host) >= sizeof(ret_options->host) ||
+	if (!end || end == host || (size_t)(end - host) >= sizeof(ret_address->host) ||
 	    !text_to_u64(port, 65535, &number) || !number)
 		return ota_fail(why, OTA_BAD_REQUEST,
 				"broker '%s': allowed are HOST, HOST:PORT and [ADDRESS]:PORT",
 				broker);
-	memcpy(ret_options->host, host, (size_t)(end - host));
-	ret_options->host[end - host] = '\0';
-	text_copy(ret_options->port, sizeof(ret_options->port), port);
+	memcpy(ret_address->host, host, (size_t)(end - host));
+	ret_address->host[end - host] = '\0';
+	text_copy(ret_address->port, sizeof(ret_address->port), port);
 	return OTA_OK;
 }
 
@@ -172,12 +171,15 @@ static enum ota_err open_line(struct control_client *client, const char *broker,
 	};
 	char suffix[2 * SUFFIX_BYTES + 1];
 	uint8_t random[SUFFIX_BYTES];
-	enum ota_err err = split_address(broker, &options, why);
+	struct control_address address;
+	enum ota_err err = control_split_address(broker, &address, why);
 
 	if (!err)
 		err = sign_random(random, sizeof(random), why);
 	if (err)
 		return err;
+	text_copy(options.host, sizeof(options.host), address.host);
+	text_copy(options.port, sizeof(options.port), address.port);
 	snprintf(suffix, sizeof(suffix), "%02x%02x%02x%02x", random[0], random[1], random[2],
 		 random[3]);
 	snprintf(options.client_id, sizeof(options.client_id), "%s:%s", client->name, suffix);
@@ -434,4 +436,17 @@ void control_unwatch(struct control_client *client, const char *product)
 		if (!strcmp(client->watches[i].product, product))
 			client->watches[i].product[0] = '\0';
 	pthread_mutex_unlock(&client->watch_lock);
+}
+
+enum ota_err control_may_subscribe(struct control_client *client, const char *topic,
+				   bool *ret_allowed, struct ota_why *why)
+{
+	enum ota_err err = line_subscribe(client->line, topic, why);
+
+	if (err && err != OTA_FORBIDDEN)
+		return err;
+	if (!err)
+		line_unsubscribe(client->line, topic);
+	*ret_allowed = !err;
+	return OTA_OK;
 }

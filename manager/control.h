@@ -45,6 +45,14 @@ void control_close_place(struct control_client **place); /* for AUTO() */
 const char *control_name(const struct control_client *client);
 bool control_is_up(struct control_client *client);
 
+/* "host", "host:port" or "[address]:port", taken apart. OTA_BAD_REQUEST says what is allowed.
+ */
+struct control_address {
+	char host[256], port[6];
+};
+enum ota_err control_split_address(const char *broker, struct control_address *ret_address,
+				   struct ota_why *why) OTA_CHECKED;
+
 struct control_request {
 	const char *verb;
 	const char *args;    /* a JSON object; NULL: {} */
@@ -93,3 +101,8 @@ enum ota_err control_watch(struct control_client *client, const char *product,
 			   control_event event, void *ctx, struct ota_why *why) OTA_CHECKED;
 /* When it returns no callback of the watch is running nor will run. */
 void control_unwatch(struct control_client *client, const char *product);
+
+/* Asks the broker whether this client may subscribe to the topic, and takes it back at once:
+ * for checks of an installation. OTA_UNREACHABLE when there is no answer. */
+enum ota_err control_may_subscribe(struct control_client *client, const char *topic,
+				   bool *ret_allowed, struct ota_why *why) OTA_CHECKED;

@@ -7,7 +7,7 @@
 
 const struct verb *const verb_families[] = {
 	verb_init,    verb_product, verb_device, verb_group,  verb_firmware, verb_release,
-	verb_manager, verb_root,    verb_audit,	 verb_status, NULL,
+	verb_manager, verb_root,    verb_audit,	 verb_status, verb_doctor,   NULL,
 };
 
 const struct verb_option verb_global_options[] = {

@@ -33,7 +33,7 @@ struct verb {
 extern const struct verb *const verb_families[];
 extern const struct verb verb_init[], verb_product[], verb_device[], verb_group[],
 	verb_firmware[], verb_release[], verb_manager[], verb_root[], verb_audit[],
-	verb_status[];
+	verb_status[], verb_doctor[];
 /* Options that every verb takes. */
 extern const struct verb_option verb_global_options[];
 
