@@ -16,8 +16,8 @@ enum agent_state agent_state_of(const struct agent *agent)
 void agent_log(struct agent *agent, enum log_level level, const struct ota_why *why,
 	       const char *what)
 {
-	logbook_write(agent->log, level, "%s: %s (%s%s%.0d)", what, why->text,
-		      ota_err_name(why->err), "", why->detail);
+	logbook_write(agent->log, level, "%s: %s (%s)", what, why->text,
+		      ota_err_name(why->err));
 }
 
 struct check_facts agent_facts(const struct agent *agent)

@@ -307,9 +307,11 @@ static void learn_confirmed(struct agent *agent)
 
 /* Where no version was started since the restart was asked for, the machine still runs what it
  * ran, whatever the boot state says about the next start. */
-static bool still_waits_for_restart(const struct agent *agent,
+static bool still_waits_for_restart(const struct agent *agent, const struct boot_state *boot,
 				    const struct runner_event *started)
 {
+	if (started->certain)
+		return started->slot != boot->active;
 	return started->adopted && agent->journal->entry.boot_id != 0 &&
 	       agent->journal->entry.boot_id ==
 		       agent->parts.host->boot_id(agent->parts.host->ctx);
@@ -342,7 +344,7 @@ static void learn_late(struct agent *agent, const struct boot_state *boot,
 			agent_event(agent, EVENT_OLD_RUNS);
 		return;
 	case BOOT_RETURNED:
-		if (state == AGENT_REVERTING && still_waits_for_restart(agent, started))
+		if (state == AGENT_REVERTING && still_waits_for_restart(agent, boot, started))
 			agent_event(agent, EVENT_RESUMED);
 		else
 			agent_event(agent, EVENT_OLD_RUNS);

@@ -1,5 +1,5 @@
 /* What the agent needs of the machine it runs on: time, randomness, the health check, and
- * whatever starts versions. Seams; host_posix.c and supervise.c / reboot.c are the real ones.
+ * whatever starts versions. Seams; host_posix.c, supervise.c and reboot.c are the real ones.
  */
 #pragma once
 
@@ -35,6 +35,7 @@ struct runner_event {
 	enum runner_event_kind kind;
 	enum boot_slot slot;
 	bool adopted; /* it ran already when the agent started */
+	bool certain; /* the slot was seen to run, not taken from the boot state */
 	struct ota_why why;
 };
 

@@ -1,0 +1,57 @@
+/* The agent's configuration: one table of rows for the file, --help, --sample-config and the
+ * man page (common/option.h). */
+#pragma once
+
+#include "option.h"
+
+enum config_slot {
+	CONFIG_SLOT_FILE = 0,
+	CONFIG_SLOT_BLOCK,
+	CONFIG_SLOT_EXEC,
+};
+
+enum config_boot_state {
+	CONFIG_BOOT_RECORD = 0,
+	CONFIG_BOOT_UBOOT,
+	CONFIG_BOOT_GRUB,
+};
+
+enum config_gate {
+	CONFIG_ALLOW = 0,
+	CONFIG_DENY,
+};
+
+struct config {
+	char *state_dir, *broker, *ca_file, *cert_file, *key_file, *trust_root;
+	char *product, *hardware;
+	bool development;
+	int slot;
+	char *slot_class, *slot_a, *slot_b, *current_link, *slot_program;
+	uint64_t slot_size, slot_timeout;
+	char *command;
+	uint64_t stop_timeout;
+	int boot_state;
+	char *boot_record;
+	char *restart_command, *health_command, *outage_check;
+	uint64_t health_timeout, confirm_timeout, probation;
+	char *factory_version;
+	uint64_t factory_security_version;
+	int download, install, restart;
+	char *window, *socket;
+	uint64_t rate_limit;
+	bool https;
+	uint64_t https_threshold;
+	uint64_t keepalive, reconnect_min, reconnect_max;
+	int log_level;
+};
+
+extern const struct option_row config_rows[];
+
+/* Reads the file and checks what no single row can say (a file slot needs slot_a and slot_b,
+ * …). `config` must be zeroed; end it with config_done(). */
+enum ota_err config_read(struct config *config, const char *path,
+			 struct ota_why *why) OTA_CHECKED;
+/* The checks alone, for a configuration that was set key by key. */
+enum ota_err config_check(struct config *config, const char *where,
+			  struct ota_why *why) OTA_CHECKED;
+void config_done(struct config *config);

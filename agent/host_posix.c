@@ -1,0 +1,208 @@
+#include "host_posix.h"
+
+#include "command.h"
+#include "digest.h"
+#include "outage.h"
+#include "own.h"
+#include "sign.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#define CHECK_TIMEOUT_MS 30000u /* one run of the health check */
+#define OUTAGE_TIMEOUT_S 5
+
+struct host_posix {
+	struct host_options options;
+	pid_t pid; /* of the health check */
+	uint64_t deadline_ms;
+	uint64_t boot_id;
+};
+
+static uint64_t boot_ms(void *ctx)
+{
+	struct timespec now;
+
+	(void)ctx;
+	clock_gettime(CLOCK_BOOTTIME, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000 + 1;
+}
+
+static uint64_t wall_s(void *ctx)
+{
+	time_t now = time(NULL);
+
+	(void)ctx;
+	return now > 0 ? (uint64_t)now : 0;
+}
+
+static uint32_t minute(void *ctx, uint64_t unix_s)
+{
+	time_t at = (time_t)unix_s;
+	struct tm local;
+
+	(void)ctx;
+	if (!localtime_r(&at, &local))
+		return 0;
+	return (uint32_t)(local.tm_hour * 60 + local.tm_min);
+}
+
+static enum ota_err random_bytes(void *ctx, void *ret_bytes, size_t len, struct ota_why *why)
+{
+	(void)ctx;
+	return sign_random(ret_bytes, len, why);
+}
+
+static uint64_t boot_id(void *ctx)
+{
+	const struct host_posix *host = ctx;
+
+	return host->boot_id;
+}
+
+static uint64_t read_boot_id(void)
+{
+	char text[64];
+	struct digest digest;
+	uint64_t id = 0;
+	AUTO_CLOSE int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+	ssize_t len = fd >= 0 ? read(fd, text, sizeof(text)) : 0;
+
+	if (len > 0 && !digest_of(text, (size_t)len, &digest, NULL))
+		memcpy(&id, digest.bytes, sizeof(id));
+	return id ? id : 1;
+}
+
+/* --- health --- */
+
+static enum ota_err check_start(void *ctx, const char *path, struct ota_why *why)
+{
+	struct host_posix *host = ctx;
+	AUTO(command_done) struct command_line line = {0};
+
+	if (!host->options.health_command || host->pid)
+		return OTA_OK;
+	enum ota_err err = command_parse(host->options.health_command, path, &line, why);
+	if (!err)
+		err = command_start(&line, &host->pid, why);
+	if (err)
+		return ota_context(why, err, "health_command");
+	host->deadline_ms = boot_ms(NULL) + CHECK_TIMEOUT_MS;
+	return OTA_OK;
+}
+
+static enum trial_health bad(struct ota_why *why, int detail, const char *text)
+{
+	enum ota_err err = ota_fail(why, OTA_HEALTH_CHECK_FAILED, "%s", text);
+
+	(void)err;
+	if (why)
+		why->detail = detail;
+	return TRIAL_HEALTH_BAD;
+}
+
+static enum trial_health check_result(void *ctx, struct ota_why *why)
+{
+	struct host_posix *host = ctx;
+	char text[128];
+	int status;
+
+	if (!host->options.health_command)
+		return TRIAL_HEALTH_GOOD;
+	if (!host->pid)
+		return bad(why, 0, "no health check runs");
+	pid_t pid = waitpid(host->pid, &status, WNOHANG);
+	if (pid == 0) {
+		if (boot_ms(NULL) < host->deadline_ms)
+			return TRIAL_HEALTH_UNKNOWN;
+		kill(-host->pid, SIGKILL);
+		waitpid(host->pid, &status, 0);
+		host->pid = 0;
+		return bad(why, ETIMEDOUT, "it did not end within 30 s");
+	}
+	host->pid = 0;
+	if (pid > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0)
+		return TRIAL_HEALTH_GOOD;
+	command_explain(status, text, sizeof(text));
+	return bad(why, pid > 0 && WIFEXITED(status) ? WEXITSTATUS(status) : 0, text);
+}
+
+/* --- outages --- */
+
+static bool run_outage_check(const char *command)
+{
+	const struct timespec pause = {.tv_nsec = 50 * 1000000};
+	AUTO(command_done) struct command_line line = {0};
+	int status = 0;
+	pid_t pid;
+
+	if (command_parse(command, "", &line, NULL) || command_start(&line, &pid, NULL))
+		return false;
+	for (int i = 0; i < OUTAGE_TIMEOUT_S * 20; i++) {
+		pid_t ended = waitpid(pid, &status, WNOHANG);
+
+		if (ended)
+			return ended == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+		nanosleep(&pause, NULL);
+	}
+	kill(-pid, SIGKILL);
+	waitpid(pid, &status, 0);
+	return false;
+}
+
+static bool outage_elsewhere(void *ctx)
+{
+	const struct host_posix *host = ctx;
+
+	if (host->options.outage_check)
+		return run_outage_check(host->options.outage_check);
+	return outage_is_elsewhere(host->options.broker);
+}
+
+static void alive(void *ctx)
+{
+	const struct host_posix *host = ctx;
+
+	if (host->options.alive)
+		host->options.alive(host->options.alive_ctx);
+}
+
+enum ota_err host_new(const struct host_options *options, struct host *ret_host,
+		      struct ota_why *why)
+{
+	struct host_posix *host = calloc(1, sizeof(*host));
+
+	if (!host)
+		return ota_fail(why, OTA_OUT_OF_MEMORY, "host");
+	host->options = *options;
+	host->boot_id = read_boot_id();
+	*ret_host = (struct host){
+		.ctx = host,
+		.boot_ms = boot_ms,
+		.wall_s = wall_s,
+		.minute = minute,
+		.random = random_bytes,
+		.boot_id = boot_id,
+		.check_start = check_start,
+		.check_result = check_result,
+		.outage_elsewhere = outage_elsewhere,
+		.alive = alive,
+	};
+	return OTA_OK;
+}
+
+void host_free(struct host *ret_host)
+{
+	struct host_posix *host = ret_host->ctx;
+
+	if (host && host->pid) {
+		kill(-host->pid, SIGKILL);
+		waitpid(host->pid, NULL, 0);
+	}
+	free(host);
+	memset(ret_host, 0, sizeof(*ret_host));
+}

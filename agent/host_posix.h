@@ -1,0 +1,19 @@
+/* The real machine. */
+#pragma once
+
+#include "host.h"
+
+struct host_options {
+	const char *health_command; /* NULL: running is enough */
+	const char *outage_check;   /* NULL: the rule below */
+	const char *broker;	    /* host:port */
+	void (*alive)(void *ctx);   /* may be NULL */
+	void *alive_ctx;
+};
+
+/* The texts must outlive it. Without `outage_check` the outage counts as another's when the
+ * broker's host answers and refuses the connection (and is not this machine itself), or when
+ * the default gateway does not answer. */
+enum ota_err host_new(const struct host_options *options, struct host *ret_host,
+		      struct ota_why *why) OTA_CHECKED;
+void host_free(struct host *host);

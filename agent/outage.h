@@ -1,0 +1,11 @@
+/* Whose outage is it? A new version that cannot reach the broker is at fault only if others
+ * can.
+ */
+#pragma once
+
+#include <stdbool.h>
+
+/* True when the broker's host answers and refuses the connection (its service is down; a host
+ * that is this machine proves nothing), or when there is a default gateway and it does not
+ * answer. Blocks for a few seconds at most. */
+bool outage_is_elsewhere(const char *broker);

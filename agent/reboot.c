@@ -1,0 +1,114 @@
+#include "reboot.h"
+
+#include "command.h"
+#include "own.h"
+
+#include <string.h>
+#include <sys/wait.h>
+
+#define REAP_MS 200
+
+struct reboot {
+	struct reboot_options options;
+	pid_t pid;
+	bool has_event;
+	struct runner_event event;
+};
+
+static enum ota_err look(struct reboot *reboot, bool adopted, struct ota_why *why)
+{
+	const struct slots *slots = reboot->options.slots;
+	struct boot_state state;
+	enum ota_err err = slots->state(slots->ctx, &state, why);
+
+	if (err)
+		return err;
+	reboot->event = (struct runner_event){
+		.kind = RUNNER_STARTED, .slot = bootstate_running(&state), .adopted = adopted};
+	reboot->has_event = true;
+	return OTA_OK;
+}
+
+static enum ota_err reboot_begin(void *ctx, struct ota_why *why)
+{
+	return look(ctx, true, why);
+}
+
+static enum ota_err reboot_restart(void *ctx, struct ota_why *why)
+{
+	struct reboot *reboot = ctx;
+	const struct slots *slots = reboot->options.slots;
+	AUTO(command_done) struct command_line line = {0};
+	enum boot_slot slot;
+	enum ota_err err;
+
+	if (reboot->pid)
+		return OTA_OK; /* it is at it */
+	if (reboot->options.selects) {
+		err = slots->boot(slots->ctx, &slot, why);
+		if (err)
+			return err;
+	}
+	err = command_parse(reboot->options.command, "", &line, why);
+	if (!err)
+		err = command_start(&line, &reboot->pid, why);
+	if (err)
+		return ota_context(why, err, "restart_command");
+	return OTA_OK;
+}
+
+static uint64_t reboot_tick(void *ctx, uint64_t now_ms)
+{
+	struct reboot *reboot = ctx;
+	int status;
+
+	(void)now_ms;
+	if (reboot->pid && waitpid(reboot->pid, &status, WNOHANG) != 0) {
+		reboot->pid = 0;
+		if (reboot->options.selects && look(reboot, false, NULL))
+			return REAP_MS;
+	}
+	if (reboot->has_event)
+		return 0;
+	return reboot->pid ? REAP_MS : UINT64_MAX;
+}
+
+static bool reboot_next(void *ctx, struct runner_event *ret_event)
+{
+	struct reboot *reboot = ctx;
+
+	if (!reboot->has_event)
+		return false;
+	*ret_event = reboot->event;
+	reboot->has_event = false;
+	return true;
+}
+
+static int reboot_fd(void *ctx)
+{
+	(void)ctx;
+	return -1;
+}
+
+enum ota_err reboot_new(const struct reboot_options *options, struct runner *ret_runner,
+			struct ota_why *why)
+{
+	struct reboot *reboot = calloc(1, sizeof(*reboot));
+
+	if (!reboot)
+		return ota_fail(why, OTA_OUT_OF_MEMORY, "restart");
+	reboot->options = *options;
+	*ret_runner = (struct runner){.ctx = reboot,
+				      .begin = reboot_begin,
+				      .restart = reboot_restart,
+				      .tick = reboot_tick,
+				      .next = reboot_next,
+				      .fd = reboot_fd};
+	return OTA_OK;
+}
+
+void reboot_free(struct runner *runner)
+{
+	free(runner->ctx);
+	memset(runner, 0, sizeof(*runner));
+}

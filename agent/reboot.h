@@ -1,0 +1,17 @@
+/* Where something else starts versions: a bootloader (block slots), a program of one's own
+ * (exec slots), or a service manager (file slots without `command`). The boot state says what
+ * runs. */
+#pragma once
+
+#include "host.h"
+
+struct reboot_options {
+	const char *command; /* restarts the machine, or the application */
+	/* The boot selector is ours to run: file slots that something else supervises. */
+	bool selects;
+	const struct slots *slots;
+};
+
+enum ota_err reboot_new(const struct reboot_options *options, struct runner *ret_runner,
+			struct ota_why *why) OTA_CHECKED;
+void reboot_free(struct runner *runner);
