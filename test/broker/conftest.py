@@ -17,6 +17,7 @@ from harness import places  # noqa: E402
 from harness.agent import Agent, Otactl  # noqa: E402
 from harness.broker import Broker  # noqa: E402
 from harness.device import Device  # noqa: E402
+from harness.firmware import Image, filler  # noqa: E402
 from harness.manager import Manager  # noqa: E402
 from harness.signing import Trust  # noqa: E402
 from pki import Pki  # noqa: E402
@@ -155,11 +156,15 @@ def devices(broker, alice, product, closing):
 
 
 @pytest.fixture
-def agents(broker, directory, trust, closing):
-    """agents("d1") is a real ota-agent, configured and not started."""
-    def make(name, **how):
+def agents(broker, alice, product, directory, trust, closing):
+    """agents("d1") is a real ota-agent of an approved device, configured and not started. From
+    the factory it runs version 1.0, unless `image` says otherwise."""
+    def make(name, image=None, approve=True, **how):
+        if approve:
+            alice.ask("device.import", {"product": product, "devices": [name]})
+        image = image or Image(product, "1.0", filler(100_000, 1))
         return closing.keep(Agent(how.pop("broker", broker), name, directory / "agents" / name,
-                                  trust, **how))
+                                  trust, image, product, **how))
     return make
 
 

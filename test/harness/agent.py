@@ -8,9 +8,9 @@ from .process import Process
 
 
 class Agent(Process):
-    """ota-agent with two `file` slots. `image` is a firmware.Image that it runs from the
-    factory; `settings` are lines of its configuration, replacing those made here (None leaves
-    one out)."""
+    """ota-agent with two `file` slots, supervising an application that only lives. `image` is a
+    firmware.Image that it runs from the factory; `settings` replace lines of its configuration
+    (None leaves one out)."""
 
     def __init__(self, broker, name, directory, trust, image, product="thermo",
                  settings=None, certificate=None):
@@ -19,13 +19,49 @@ class Agent(Process):
         self.image, self.product = image, product
         self.settings = settings or {}
         self.certificate = certificate or broker.pki.device(name)
+        self.slot_a, self.slot_b = directory / "slot-a", directory / "slot-b"
+        self.current = directory / "current"
+        self.slot_a.write_bytes(image.bytes)
         (directory / "root.json").write_text(trust.root)
         self.config_path = directory / "agent.conf"
+        self.configure()
         super().__init__(f"agent {name}", [places.AGENT, "--config", self.config_path],
                          directory / "agent.log")
 
-    def start(self):
-        return super().start()
+    def configure(self, **settings):
+        """Writes the configuration, with these settings replaced from now on."""
+        self.settings.update(settings)
+        lines = {
+            "state_dir": self.directory / "state", "broker": f"localhost:{self.broker.port}",
+            "ca_file": self.broker.pki.ca, "cert_file": f"{self.certificate}.crt",
+            "key_file": f"{self.certificate}.key", "trust_root": self.directory / "root.json",
+            "product": self.product, "hardware": "board-1", "slot": "file",
+            "slot_class": "main", "slot_a": self.slot_a, "slot_b": self.slot_b,
+            "current_link": self.current, "command": "/bin/sleep 1000000",
+            "factory_version": self.image.version, "factory_security_version": 1,
+            "probation": "200ms", "confirm_timeout": "30s", "stop_timeout": "2s",
+            "reconnect_min": "50ms", "reconnect_max": "1s", "https": "false",
+            "log_level": "debug", **self.settings}
+        self.config_path.write_text("".join(f"{key} = {value}\n" for key, value in lines.items()
+                                            if value is not None))
+
+    def ask(self, *words, status=0):
+        """`ota-agent status` and its like: what it printed."""
+        done = subprocess.run([*self.command, *map(str, words)], capture_output=True, text=True,
+                              timeout=20 * places.PATIENCE,
+                              env={**os.environ, "ASAN_OPTIONS": "detect_leaks=0"})
+        assert done.returncode == status, \
+            f"ota-agent {words}: {done.returncode}\n{done.stdout}{done.stderr}\n{self.tail()}"
+        return done.stdout
+
+    def status(self):
+        """What `ota-agent status` says, as a dictionary."""
+        pairs = (line.partition(" ") for line in self.ask("status").splitlines())
+        return {key: value for key, _, value in pairs}
+
+    def running_bytes(self):
+        """The image that the link of the running slot points to."""
+        return self.current.read_bytes()
 
 
 class Otactl:
