@@ -38,7 +38,7 @@ const struct option_row config_rows[] = {
 	  .help = "Also accept firmware that is signed for development devices only." },
 	{ .key = "slot", .kind = OPTION_CHOICE, .offset = AT(slot), .fallback = "file", .names = slot_names,
 	  .help = "Where versions live: two image files, two partitions, or behind a program of one's own." },
-	{ .key = "slot_class", .kind = OPTION_STRING, .offset = AT(slot_class), .fallback = "image",
+	{ .key = "slot_class", .kind = OPTION_STRING, .offset = AT(slot_class), .fallback = "main",
 	  .help = "The slot class that a firmware's component must name." },
 	{ .key = "slot_a", .kind = OPTION_PATH, .offset = AT(slot_a), .fallback = "",
 	  .help = "First image file or partition; at the first start it holds the factory version." },
