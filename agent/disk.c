@@ -105,8 +105,7 @@ enum ota_err disk_read_file(const struct disk *disk, const char *path, size_t ma
 	return OTA_OK;
 }
 
-static enum ota_err disk_sync_parent(const struct disk *disk, const char *path,
-				     struct ota_why *why)
+enum ota_err disk_sync_parent(const struct disk *disk, const char *path, struct ota_why *why)
 {
 	char parent[DISK_PATH_SIZE];
 	const char *slash = strrchr(path, '/');
@@ -237,13 +236,13 @@ enum ota_err disk_make_directory(const struct disk *disk, const char *path, mode
 		memcpy(part, path, i);
 		part[i] = '\0';
 		int made = disk->make_directory(disk->ctx, part, path[i] ? 0755 : mode);
-		if (made == -EEXIST)
-			continue;
-		if (made < 0)
+		if (made < 0 && made != -EEXIST)
 			return ota_fail_errno(why, OTA_IO_ERROR, -made,
 					      "the directory '%s' could not be made", part);
-		enum ota_err err = disk_sync_parent(disk, part, why);
-		if (err)
+		/* One that is there may have been made by a process that was killed before it
+		 * synced the name. What belongs to others may not be synced by us. */
+		enum ota_err err = disk_sync_parent(disk, part, made ? NULL : why);
+		if (err && !made)
 			return err;
 	}
 	return OTA_OK;

@@ -77,13 +77,17 @@ enum ota_err disk_read_file(const struct disk *disk, const char *path, size_t ma
  * last sync failed, the new. */
 enum ota_err disk_replace(const struct disk *disk, const char *path, const void *bytes,
 			  size_t len, mode_t mode, struct ota_why *why) OTA_CHECKED;
+/* Makes the name durable: syncs the directory that `path` lies in. */
+enum ota_err disk_sync_parent(const struct disk *disk, const char *path,
+			      struct ota_why *why) OTA_CHECKED;
 /* Removes a name durably; fine when there is none. */
 enum ota_err disk_remove(const struct disk *disk, const char *path,
 			 struct ota_why *why) OTA_CHECKED;
 /* Makes `path` a symbolic link to `target` in one step (new link, rename, directory sync). */
 enum ota_err disk_replace_link(const struct disk *disk, const char *path, const char *target,
 			       struct ota_why *why) OTA_CHECKED;
-/* Makes the directory (and its parents, 0755) and makes the names durable. */
+/* Makes the directory (and its parents, 0755), where they are not there, and makes the names
+ * durable, also of those that are there. */
 enum ota_err disk_make_directory(const struct disk *disk, const char *path, mode_t mode,
 				 struct ota_why *why) OTA_CHECKED;
 /* "<directory>/<name>"; OTA_TOO_LARGE when it does not fit. */

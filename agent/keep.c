@@ -63,6 +63,7 @@ enum ota_err keep_open(struct keep *keep, const struct disk *disk, const char *d
 	if (!text_copy(keep->directory, sizeof(keep->directory), directory))
 		return ota_fail(why, OTA_TOO_LARGE, "the path '%s' is too long", directory);
 	err = disk_make_directory(disk, directory, 0700, why);
+	/* Opening a record makes every name in the directory durable. */
 	if (!err)
 		err = floor_open(keep, why);
 	if (!err)

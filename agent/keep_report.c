@@ -115,6 +115,10 @@ enum ota_err keep_report_open(struct keep *keep, struct ota_why *why)
 		err = report_directory(keep, directory, why);
 	if (!err)
 		err = disk_make_directory(disk, directory, 0700, why);
+	if (!err)
+		err = disk_join(path, directory, "any", why);
+	if (!err)
+		err = disk_sync_parent(disk, path, why);
 	if (err)
 		return err;
 	int listed = disk->list(disk->ctx, directory, scan_name, &scan);

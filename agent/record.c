@@ -146,7 +146,11 @@ enum ota_err record_open(struct record *record, const struct disk *disk, const c
 	if (opening.file < 0)
 		return ota_fail_errno(why, OTA_IO_ERROR, -opening.file, "the record '%s'",
 				      path);
-	enum ota_err err = record_reread(&opening, payload, &found, why);
+	/* A process that was killed may have left the name in the cache only. */
+	enum ota_err err =
+		opening.writable && !made ? disk_sync_parent(disk, path, why) : OTA_OK;
+	if (!err)
+		err = record_reread(&opening, payload, &found, why);
 	if (err) {
 		record_done(&opening);
 		return ota_context(why, err, "the record '%s'", path);
