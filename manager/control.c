@@ -6,7 +6,7 @@
 #include "own.h"
 #include "pending.h"
 #include "topic.h"
-#include "upload.h"
+#include "blob_send.h"
 
 #include <pthread.h>
 #include <string.h>
@@ -26,7 +26,7 @@ struct control_client {
 	char reply_topic[TOPIC_SIZE], upload_topic[TOPIC_SIZE];
 	uint64_t timeout_ms;
 	struct pending *pending;
-	struct upload_table *uploads;
+	struct blob_send_table *uploads;
 	pthread_mutex_t watch_lock; /* held while an event is told, so that unwatch can wait */
 	struct watch watches[CONTROL_WATCHES_MAX];
 	struct line *line;
@@ -57,7 +57,7 @@ static void on_down(void *ctx)
 		client->pending, OTA_CONNECTION_LOST,
 		"the connection was lost before the answer came; it may or may not have "
 		"been done");
-	upload_fail_all(client->uploads);
+	blob_send_fail_all(client->uploads);
 }
 
 static void on_tick(void *ctx)
@@ -92,7 +92,7 @@ static void on_message(void *ctx, const char *topic, const void *payload, size_t
 	if (strcmp(topic, client->reply_topic))
 		tell_event(client, topic, root);
 	else if (view_at(root, "upload") && !view_at(root, "id"))
-		upload_answer(client->uploads, root);
+		blob_send_answer(client->uploads, root);
 	else
 		pending_answer(client->pending, root);
 }
@@ -185,7 +185,7 @@ static enum ota_err open_line(struct control_client *client, const char *broker,
 	snprintf(options.client_id, sizeof(options.client_id), "%s:%s", client->name, suffix);
 	err = pending_new(suffix, &client->pending, why);
 	if (!err)
-		err = upload_table_new(&client->uploads, why);
+		err = blob_send_table_new(&client->uploads, why);
 	if (!err)
 		err = line_open(&options, &seam, &client->line, why);
 	return err;
@@ -224,7 +224,7 @@ void control_close(struct control_client *client)
 	if (client->pending)
 		pending_fail_all(client->pending, OTA_UNREACHABLE, "the client was closed");
 	pending_free(client->pending);
-	upload_table_free(client->uploads);
+	blob_send_table_free(client->uploads);
 	pthread_mutex_destroy(&client->watch_lock);
 	free(client->ca);
 	free(client->certificate);
@@ -376,9 +376,9 @@ static enum ota_err upload_wait(void *ctx, struct ota_why *why)
 enum ota_err control_upload(struct control_client *client, const struct control_upload *upload,
 			    struct ota_why *why)
 {
-	const struct upload_seam seam = {client, upload_begin, upload_frame, upload_wait};
+	const struct blob_send_seam seam = {client, upload_begin, upload_frame, upload_wait};
 
-	return upload_run(client->uploads, &seam, upload, client->timeout_ms, why);
+	return blob_send_run(client->uploads, &seam, upload, client->timeout_ms, why);
 }
 
 static enum ota_err add_watch(struct control_client *client, const char *product,

@@ -1,5 +1,5 @@
-/* The demo's bad firmware: it starts, answers the health check, and offers no way to the broker.
- * Called as the meter's firmware is: sh SCRIPT IMAGE WEB-PORT … */
+/* The demo's bad firmware: it starts, answers the health check, and offers no way to the
+ * broker. Called as the meter's firmware is: sh SCRIPT IMAGE WEB-PORT … */
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-#include "upload.h"
+#include "blob_send.h"
 
 #include "file.h"
 #include "line.h"
@@ -23,15 +23,15 @@ struct running {
 	struct ota_why why;
 };
 
-struct upload_table {
+struct blob_send_table {
 	pthread_mutex_t lock;
 	pthread_cond_t change;
 	struct running *first;
 };
 
-enum ota_err upload_table_new(struct upload_table **ret_table, struct ota_why *why)
+enum ota_err blob_send_table_new(struct blob_send_table **ret_table, struct ota_why *why)
 {
-	struct upload_table *table = calloc(1, sizeof(*table));
+	struct blob_send_table *table = calloc(1, sizeof(*table));
 	pthread_condattr_t monotonic;
 
 	if (!table)
@@ -45,7 +45,7 @@ enum ota_err upload_table_new(struct upload_table **ret_table, struct ota_why *w
 	return OTA_OK;
 }
 
-void upload_table_free(struct upload_table *table)
+void blob_send_table_free(struct blob_send_table *table)
 {
 	if (!table)
 		return;
@@ -54,7 +54,7 @@ void upload_table_free(struct upload_table *table)
 	free(table);
 }
 
-static void enlist(struct upload_table *table, struct running *running)
+static void enlist(struct blob_send_table *table, struct running *running)
 {
 	pthread_mutex_lock(&table->lock);
 	running->next = table->first;
@@ -62,7 +62,7 @@ static void enlist(struct upload_table *table, struct running *running)
 	pthread_mutex_unlock(&table->lock);
 }
 
-static void delist(struct upload_table *table, struct running *running)
+static void delist(struct blob_send_table *table, struct running *running)
 {
 	struct running **place;
 
@@ -76,7 +76,7 @@ static void delist(struct upload_table *table, struct running *running)
 	pthread_mutex_unlock(&table->lock);
 }
 
-void upload_answer(struct upload_table *table, const struct view *answer)
+void blob_send_answer(struct blob_send_table *table, const struct view *answer)
 {
 	const char *name = view_text(view_at(answer, "upload"));
 	const struct view *error = view_at(answer, "error");
@@ -95,7 +95,7 @@ void upload_answer(struct upload_table *table, const struct view *answer)
 	pthread_mutex_unlock(&table->lock);
 }
 
-void upload_fail_all(struct upload_table *table)
+void blob_send_fail_all(struct blob_send_table *table)
 {
 	struct running *each;
 
@@ -106,8 +106,9 @@ void upload_fail_all(struct upload_table *table)
 	pthread_mutex_unlock(&table->lock);
 }
 
-static enum ota_err begin(const struct upload_seam *seam, const struct control_upload *upload,
-			  struct running *running, struct ota_why *why)
+static enum ota_err begin(const struct blob_send_seam *seam,
+			  const struct control_upload *upload, struct running *running,
+			  struct ota_why *why)
 {
 	AUTO(view_free_place) struct view_tree *tree = NULL;
 	char args[256], hex[TEXT_HEX32_SIZE];
@@ -138,7 +139,7 @@ static enum ota_err begin(const struct upload_seam *seam, const struct control_u
 	return OTA_OK;
 }
 
-static enum ota_err send_frame(const struct upload_seam *seam,
+static enum ota_err send_frame(const struct blob_send_seam *seam,
 			       const struct control_upload *upload, uint64_t id, uint64_t *at,
 			       uint8_t frame[FRAME_MAX], struct ota_why *why)
 {
@@ -158,8 +159,8 @@ static enum ota_err send_frame(const struct upload_seam *seam,
 }
 
 /* Waits for the plugin's next word; true when there is one, false when it kept silent. */
-static bool wait_word(struct upload_table *table, const struct running *running, uint64_t seen,
-		      uint64_t patience_ms)
+static bool wait_word(struct blob_send_table *table, const struct running *running,
+		      uint64_t seen, uint64_t patience_ms)
 {
 	struct timespec until;
 	bool word;
@@ -175,7 +176,8 @@ static bool wait_word(struct upload_table *table, const struct running *running,
 	return word;
 }
 
-static void look(struct upload_table *table, struct running *running, struct running *ret_seen)
+static void look(struct blob_send_table *table, struct running *running,
+		 struct running *ret_seen)
 {
 	pthread_mutex_lock(&table->lock);
 	*ret_seen = *running;
@@ -184,7 +186,7 @@ static void look(struct upload_table *table, struct running *running, struct run
 
 /* Sends from where `running` stands until all is stored, or the connection is cut (OTA_OK and
  * *ret_done false). */
-static enum ota_err push(struct upload_table *table, const struct upload_seam *seam,
+static enum ota_err push(struct blob_send_table *table, const struct blob_send_seam *seam,
 			 const struct control_upload *upload, struct running *running,
 			 uint64_t patience_ms, bool *ret_done, struct ota_why *why)
 {
@@ -212,7 +214,7 @@ static enum ota_err push(struct upload_table *table, const struct upload_seam *s
 	return seen.err && !seen.cut ? ota_fail(why, seen.err, "%s", seen.why.text) : OTA_OK;
 }
 
-static enum ota_err run_once(struct upload_table *table, const struct upload_seam *seam,
+static enum ota_err run_once(struct blob_send_table *table, const struct blob_send_seam *seam,
 			     const struct control_upload *upload, uint64_t patience_ms,
 			     bool *ret_done, uint64_t *ret_stored, struct ota_why *why)
 {
@@ -238,9 +240,9 @@ static bool is_connection_matter(enum ota_err err)
 	       err == OTA_DOWNLOAD_STALLED || err == OTA_RESUME_MISMATCH;
 }
 
-enum ota_err upload_run(struct upload_table *table, const struct upload_seam *seam,
-			const struct control_upload *upload, uint64_t patience_ms,
-			struct ota_why *why)
+enum ota_err blob_send_run(struct blob_send_table *table, const struct blob_send_seam *seam,
+			   const struct control_upload *upload, uint64_t patience_ms,
+			   struct ota_why *why)
 {
 	uint64_t stored = 0, best = 0;
 	unsigned idle = 0;
