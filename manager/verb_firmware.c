@@ -171,9 +171,9 @@ static enum ota_err fill_component(const struct arguments *arguments, const char
 	for (i = 0; size && i < sizeof(sizes) / sizeof(*sizes); i++)
 		if (!strcmp(sizes[i].name, size))
 			component->segment_size = sizes[i].size;
-	text_copy(component->name, sizeof(component->name), name ? name : "image");
+	text_copy(component->name, sizeof(component->name), name ? name : "main");
 	text_copy(component->slot_class, sizeof(component->slot_class),
-		  class ? class : "image");
+		  class ? class : "main");
 	if (!name_is_component(component->name) || !name_is_component(component->slot_class))
 		err = ota_fail(
 			why, OTA_BAD_REQUEST,
@@ -319,8 +319,8 @@ static const struct verb_option sign_options[] = {
 	{"advisory", "TEXT", "reference of the advisory it answers", false, false},
 	{"notes", "TEXT", "what is new", false, false},
 	{"expires", "DURATION", "no new installations after this, as 365d", false, false},
-	{"component", "NAME", "name of the image's part (default image)", false, false},
-	{"slot-class", "NAME", "class of slot it goes to (default image)", false, false},
+	{"component", "NAME", "name of the image's part (default main)", false, false},
+	{"slot-class", "NAME", "class of slot it goes to (default main)", false, false},
 	{"segment-size", "64k|128k|256k|512k|1m", "unit of verification (default 256k)", false,
 	 false},
 	{"signing-key", "FILE", "firmware key (default: firmware_key of the configuration)",

@@ -217,7 +217,7 @@ class Demo:
             # The gateway's power button, bootloader and kernel.
             trap 'kill $system; exit' TERM
             while :; do
-                echo "boot: slot $(ota-agent boot-select --config {home}/agent.conf)"
+                echo "boot: slot $(ota-agent --config {home}/agent.conf boot-select)"
                 ota-agent --config {home}/agent.conf &
                 system=$!
                 echo $system > {home}/system.pid
@@ -351,7 +351,7 @@ class Demo:
               export PATH={self.build}/manager:{self.build}/agent:$PATH
               otactl device list
               otactl watch --product meter
-              ota-agent status --config {self.directory}/meter-2/agent.conf
+              ota-agent --config {self.directory}/meter-2/agent.conf status
 
             Ctrl-C ends it and removes the directory."""), flush=True)
         signal.pause()
