@@ -6,8 +6,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#define QUEUE_ROOM_LEAST 4096u /* rows; a command that changes needs room for what follows it  \
-				*/
+#define QUEUE_ROOM_LEAST                                                                       \
+	4096u /* rows; a command that changes needs room for what follows it                   \
+	       */
 
 const struct command_row *command_find(const char *verb)
 {
@@ -271,12 +272,14 @@ static void succeed(struct command_call *call)
 
 void command_finish(struct command_call *call, enum ota_err err, const struct ota_why *why)
 {
-	if (err) {
+	if (call->service->closing) {
+		call_free(call);
+	} else if (err) {
 		refuse(call, err, why);
 		call_free(call);
-		return;
+	} else {
+		succeed(call);
 	}
-	succeed(call);
 }
 
 void command_saved(struct service *service, uint64_t ticket, enum ota_err err,

@@ -365,7 +365,28 @@ static void release_what(struct text *to, const struct release *release)
 	show_bool(to, "fast_now", release->fast_now);
 }
 
-void show_release(struct text *to, const struct release *release, bool envelope)
+#define ERRORS_MAX 32
+
+static void show_errors(struct text *to, const struct engine *engine,
+			const struct release *release)
+{
+	struct engine_error errors[ERRORS_MAX];
+	uint32_t count = engine_release_errors(engine, release, errors, ERRORS_MAX);
+
+	show_array(to, "errors");
+	for (uint32_t i = 0; i < count; i++) {
+		show_open(to, NULL);
+		show_text(to, "name", ota_err_name(errors[i].err));
+		show_number(to, "number", errors[i].err);
+		show_number(to, "count", errors[i].count);
+		show_text(to, "device", errors[i].sample->device->id);
+		show_close(to, '}');
+	}
+	show_close(to, ']');
+}
+
+void show_release(struct text *to, const struct engine *engine, const struct release *release,
+		  bool envelope)
 {
 	show_open(to, NULL);
 	release_what(to, release);
@@ -375,25 +396,16 @@ void show_release(struct text *to, const struct release *release, bool envelope)
 		uint32_t targeted = 0;
 
 		for (int state = 0; state < UPDATE_STATE_COUNT; state++)
-			targeted += release->wave_counts[wave][state];
+			targeted += release->tallies[wave].counts[state];
 		show_wave_head(to, &release->document, wave);
 		show_number(to, "targeted", targeted);
-		show_counts(to, release->wave_counts[wave]);
+		show_counts(to, release->tallies[wave].counts);
 		show_close(to, '}');
 	}
 	show_close(to, ']');
 	show_number(to, "targeted", release_total(release));
 	show_counts(to, release->counts);
-	show_array(to, "errors");
-	for (uint32_t i = 0; i < release->error_count; i++) {
-		show_open(to, NULL);
-		show_text(to, "name", ota_err_name(release->errors[i].err));
-		show_number(to, "number", release->errors[i].err);
-		show_number(to, "count", release->errors[i].count);
-		show_text(to, "device", release->errors[i].device);
-		show_close(to, '}');
-	}
-	show_close(to, ']');
+	show_errors(to, engine, release);
 	if (envelope)
 		show_text(to, "envelope", release->envelope);
 	show_close(to, '}');

@@ -214,6 +214,10 @@ void transfer_get(struct service *service, struct session *session, const struct
 	}
 	wait_ms = engine_fetch(service->engine, transfer.device,
 			       (uint64_t)wanted * MESSAGE_CHUNK_SIZE);
+	if (wait_ms == ENGINE_FETCH_REFUSED) {
+		tell_refused(&transfer, get->ranges[0].first, OTA_CHUNK_REFUSED);
+		return;
+	}
 	if (wait_ms > 0) {
 		tell_wait(&transfer, wait_ms);
 		return;
