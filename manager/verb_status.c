@@ -1,5 +1,6 @@
 #include "tool.h"
 
+#include "json.h"
 #include "own.h"
 
 #include <pthread.h>
@@ -207,6 +208,62 @@ static enum ota_err run_watch(struct tool *tool, struct ota_why *why)
 	return err;
 }
 
+static const struct screen_column error_columns[] = {
+	{"ERROR", "name", SCREEN_TEXT},
+	{"NUMBER", "number", SCREEN_NUMBER},
+	{"CLASS", "class", SCREEN_TEXT},
+	{"MEANING", "sentence", SCREEN_TEXT},
+	{NULL},
+};
+
+/* The table as the plugin and the devices have it compiled in; no connection is needed. */
+static void write_errors(const char *only, struct text *to)
+{
+	static const char *const classes[] = {"none", "network", "device", "permanent",
+					      "command"};
+	enum ota_err each;
+	size_t i;
+
+	for (i = 0; ota_err_at(i, &each); i++) {
+		if (only && strcmp(only, ota_err_name(each)) != 0)
+			continue;
+		text_printf(to,
+			    "%s{\"name\":\"%s\",\"number\":%d,\"class\":\"%s\",\"sentence\":",
+			    to->len ? "," : "[", ota_err_name(each), (int)each,
+			    classes[ota_err_class(each)]);
+		json_put_string(to, ota_err_sentence(each));
+		text_put(to, "}");
+	}
+	text_put(to, to->len ? "]" : "[]");
+}
+
+static enum ota_err run_explain(struct tool *tool, struct ota_why *why)
+{
+	AUTO(view_free_place) struct view_tree *tree = NULL;
+	AUTO(screen_table_free_place) struct screen_table *table = NULL;
+	const char *only = tool->arguments.word_count ? tool->arguments.words[0] : NULL;
+	const struct view *each;
+	struct text text = {0};
+	enum ota_err err, known;
+
+	if (only && !ota_err_from_name(only, &known))
+		return ota_fail(why, OTA_NOT_FOUND,
+				"there is no error '%s'; 'otactl explain' lists "
+				"them",
+				only);
+	write_errors(only, &text);
+	err = view_read(text.data ? text.data : "", text.len, 64u << 10, &tree, why);
+	text_done(&text);
+	if (err || tool_json(tool, view_root(tree)))
+		return err;
+	err = screen_table_new(error_columns, &table, why);
+	for (each = view_first(view_root(tree)); each && !err; each = view_next(each))
+		err = screen_table_add(&tool->screen, table, each, why);
+	if (!err)
+		screen_table_print(&tool->screen, table, "");
+	return err;
+}
+
 static enum ota_err run_completion(struct tool *tool, struct ota_why *why)
 {
 	(void)why;
@@ -238,6 +295,7 @@ const struct verb verb_status[] = {
 	 run_whoami},
 	{"status", NULL, "", 0, 0, "the plugin's counters, times and store", NULL, run_status},
 	{"watch", NULL, "", 0, 0, "what happens in a product, as it happens", NULL, run_watch},
+	{"explain", NULL, "[ERROR]", 0, 1, "what an error's name means", NULL, run_explain},
 	{"completion", NULL, "", 0, 0, "a completion script for bash", NULL, run_completion},
 	{"manual", NULL, "verbs|options", 1, 1,
 	 "the manual's list of verbs, or a sample configuration", NULL, run_manual},
