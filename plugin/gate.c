@@ -143,6 +143,7 @@ enum service_admission service_admit(struct service *service,
 	uint64_t start_us = service_mono_us();
 	enum ota_err err;
 
+	service->asked_to_admit = true;
 	HASH_FIND_PTR(service->sessions.sessions, &client->client, known);
 	if (known && !known->gone && known->certificate == client->certificate)
 		return SERVICE_ADMITTED; /* asked again, after SIGHUP */
@@ -170,6 +171,20 @@ enum service_admission service_admit(struct service *service,
 	}
 	metric_add(&service->metrics[METRIC_CONNECT], service_mono_us() - start_us);
 	return SERVICE_ADMITTED;
+}
+
+/* Said once, when the first of ours is there: only then it can be known. */
+static void tell_identity(struct service *service)
+{
+	service->told_identity = true;
+	service_log(
+		service, BROKER_INFO,
+		service->asked_to_admit
+			? "the plugin compares certificate names with client ids itself, as "
+			  "use_identity_as_username is not set"
+			: "use_identity_as_username is set: Mosquitto takes names from "
+			  "certificates; set use_username_as_clientid true with it, else a "
+			  "device can throw another off");
 }
 
 static const char *const action_names[ACCESS_ACTION_COUNT] = {
@@ -215,6 +230,8 @@ enum access_answer service_access(struct service *service, const struct session_
 
 	if (session_of(&service->sessions, client, service_mono_ms(), &session, &is_new, &why))
 		reason = why.text;
+	if (is_new && !service->told_identity)
+		tell_identity(service);
 	if (session) {
 		asked.identity = &session->identity;
 		if (is_new && session->identity.role == IDENTITY_DEVICE &&

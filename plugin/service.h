@@ -61,6 +61,7 @@ struct service {
 	struct broker broker;
 	struct settings settings;
 	bool is_21, closing;
+	bool asked_to_admit, told_identity; /* which of the identity settings there is */
 	uint64_t started_ms, start_took_ms, next_tick_ms, next_sweep_ms, next_prune_ms;
 
 	struct trust *trust;

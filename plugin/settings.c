@@ -12,9 +12,16 @@ static const char *const others_names[] = {
 	NULL,
 };
 
-#define ROW(key, kind, member, min, max, fallback, help)                                       \
+#define ROW(name, type, member, least, most, preset, sentence)                                 \
 	{                                                                                      \
-		key, kind, offsetof(struct settings, member), min, max, fallback, NULL, help   \
+		.key = name, .kind = type, .offset = offsetof(struct settings, member),        \
+		.min = least, .max = most, .fallback = preset, .help = sentence                \
+	}
+#define BYTES(name, member, least, most, preset, sentence)                                     \
+	{                                                                                      \
+		.key = name, .kind = OPTION_NUMBER, .bytes = true,                             \
+		.offset = offsetof(struct settings, member), .min = least, .max = most,        \
+		.fallback = preset, .help = sentence                                           \
 	}
 
 const struct option_row settings_rows[] = {
@@ -24,10 +31,13 @@ const struct option_row settings_rows[] = {
 	    "File with the first trust root, as made by otactl init."),
 	ROW("admin", OPTION_STRING, admin, 0, 0, "",
 	    "Certificate name of a manager who is admin of all products, to begin with."),
-	{"other_topics", OPTION_CHOICE, offsetof(struct settings, other_topics), 0, 0, "defer",
-	 others_names,
-	 "What Mosquitto 2.0 is told of topics outside ota/: defer to its other rules, or allow "
-	 "(where there are none)."},
+	{.key = "other_topics",
+	 .kind = OPTION_CHOICE,
+	 .offset = offsetof(struct settings, other_topics),
+	 .fallback = "defer",
+	 .names = others_names,
+	 .help = "What Mosquitto 2.0 is told of topics outside ota/: defer to its other rules, or "
+		 "allow (where there are none)."},
 	ROW("source", OPTION_LIST, sources, 0, MESSAGE_SOURCES_MAX, "",
 	    "HTTPS base URL that serves the blob directory; offered to devices."),
 	ROW("shards", OPTION_NUMBER, shards, 1, 4096, "256",
@@ -44,8 +54,8 @@ const struct option_row settings_rows[] = {
 	    "Connects a minute of one identity."),
 	ROW("errors_per_minute", OPTION_NUMBER, errors_per_min, 1, 1000, "10",
 	    "Audit rows and log lines a minute that one client's mistakes may cost."),
-	ROW("store_quota", OPTION_NUMBER, store_quota, UINT64_C(1) << 20, UINT64_C(1) << 50,
-	    "20G", "Bytes that blobs may take; suffixes k, M, G."),
+	BYTES("store_quota", store_quota, UINT64_C(1) << 20, UINT64_C(1) << 50, "20G",
+	      "Bytes that blobs may take; suffixes k, M, G."),
 	ROW("store_reserve", OPTION_NUMBER, store_reserve, 0, 90, "10",
 	    "Per cent of the disk that uploads leave free."),
 	ROW("history", OPTION_DURATION, history_ms, DAY_MS, 3650 * DAY_MS, "365d",
@@ -54,8 +64,8 @@ const struct option_row settings_rows[] = {
 	    "How long the logs that come with errors are kept."),
 	ROW("max_concurrent", OPTION_NUMBER, max_concurrent, 1, 1000000, "1000",
 	    "Downloads at a time of a release that names no number."),
-	ROW("rate", OPTION_NUMBER, rate, 0, UINT64_C(1) << 40, "0",
-	    "Bytes a second of a release that names no number; 0: no limit."),
+	BYTES("rate", rate, 0, UINT64_C(1) << 40, "0",
+	      "Bytes a second of a release that names no number; 0: no limit."),
 	ROW("retry_1", OPTION_DURATION, retry_1_ms, 100, DAY_MS, "1m",
 	    "Back-off before the first retry."),
 	ROW("retry_2", OPTION_DURATION, retry_2_ms, 100, DAY_MS, "5m",
@@ -69,7 +79,7 @@ const struct option_row settings_rows[] = {
 	ROW("silence", OPTION_DURATION, silence_ms, 0, 30 * DAY_MS, "0ms",
 	    "Silence after which a device in any state of an update counts as lost; 0: each "
 	    "state's own."),
-	{NULL, OPTION_STRING, 0, 0, 0, NULL, NULL, NULL},
+	{.key = NULL},
 };
 
 enum ota_err settings_read(const struct settings_pair *pairs, size_t count,
