@@ -265,12 +265,18 @@ static void take_runner_events(struct agent *agent)
 	const struct runner *runner = agent->parts.runner;
 	struct runner_event event;
 
+	/* What could not be learned for a disk that did not answer is tried again. */
+	if (!agent->learned && agent->started.kind == RUNNER_STARTED &&
+	    agent->now_ms >= agent->action_due_ms)
+		agent_learn(agent, &agent->started);
+
 	for (int i = 0; i < AGENT_EVENTS_PER_STEP && runner->next(runner->ctx, &event); i++) {
 		if (event.kind == RUNNER_EXITED) {
 			logbook_write(agent->log, LOG_LEVEL_WARNING, "application: %s",
 				      event.why.text);
 			text_copy(agent->last_exit, sizeof(agent->last_exit), event.why.text);
 		} else if (event.kind == RUNNER_STARTED) {
+			agent->started = event;
 			agent_learn(agent, &event);
 		}
 	}
@@ -298,26 +304,30 @@ static uint64_t least(uint64_t a, uint64_t b)
 
 uint64_t agent_step(struct agent *agent)
 {
+	const struct link *link = agent->parts.link;
+	const struct runner *runner = agent->parts.runner;
 	struct ota_why why = {0};
 	uint64_t wait_ms, next_ms;
 
 	agent->now_ms = agent->parts.host->boot_ms(agent->parts.host->ctx);
 	agent->log->now_ms = agent->now_ms;
-	wait_ms = agent->parts.runner->tick(agent->parts.runner->ctx, agent->now_ms);
+	wait_ms = runner->tick(runner->ctx, agent->now_ms);
 	take_runner_events(agent);
 	if (!agent->learned)
-		return wait_ms;
-	wait_ms =
-		least(wait_ms, agent->parts.link->tick(agent->parts.link->ctx, agent->now_ms));
-	if (take_link_events(agent))
-		wait_ms = 0;
-	wait_ms = least(wait_ms, agent_act(agent));
+		return least(wait_ms, AGENT_RETRY_MS);
+	/* Before the link's events for the time, after them for what they made due. */
+	link->tick(link->ctx, agent->now_ms);
+	const bool more = take_link_events(agent);
+	wait_ms = agent_act(agent);
 	agent_tell_consent(agent);
 	if (outbox_tick(&agent->outbox, agent->now_ms, &next_ms, &why)) {
 		logbook_write(agent->log, LOG_LEVEL_DEBUG, "reports: %s", why.text);
 		next_ms = AGENT_RETRY_MS;
 	}
-	return least(wait_ms, next_ms);
+	wait_ms = least(wait_ms, next_ms);
+	wait_ms = least(wait_ms, link->tick(link->ctx, agent->now_ms));
+	wait_ms = least(wait_ms, runner->tick(runner->ctx, agent->now_ms));
+	return more ? 0 : wait_ms;
 }
 
 enum ota_err agent_hold(struct agent *agent, enum consent_gate gate, uint64_t lease_ms,

@@ -88,14 +88,11 @@ static uint64_t prepare(struct agent *agent)
 	const struct slots *slots = agent->parts.slots;
 	const struct firmware_document *firmware = &agent->checked.firmware.document;
 	struct ota_why why = {0};
-	struct boot_state boot;
-	enum ota_err err = slots->state(slots->ctx, &boot, &why);
+	const enum boot_slot target =
+		slots->running(slots->ctx) == BOOT_SLOT_A ? BOOT_SLOT_B : BOOT_SLOT_A;
+	enum ota_err err = keep_remove(agent->keep, agent_firmware_item(target), &why);
 
-	if (!err) {
-		agent->journal->entry.target = bootstate_target(&boot);
-		err = keep_remove(agent->keep, agent_firmware_item(bootstate_target(&boot)),
-				  &why);
-	}
+	agent->journal->entry.target = target;
 	for (uint32_t i = 0; i < firmware->component_count && !err; i++)
 		err = slots->begin(slots->ctx, agent->checked.parts[i],
 				   firmware->components[i].size, &why);
@@ -151,10 +148,7 @@ static enum ota_err note_progress(struct agent *agent, struct ota_why *why)
 		struct journal_entry copy = *entry;
 
 		agent->journal_ms = agent->now_ms;
-		err = agent->parts.slots->finish(agent->parts.slots->ctx,
-						 agent->checked.parts[agent->component], why);
-		if (!err)
-			err = agent_store(agent, &copy, why);
+		err = agent_store(agent, &copy, why);
 	}
 	if (!err && agent->now_ms >= agent->progress_ms + AGENT_PROGRESS_MS &&
 	    entry->done != agent->progress_done) {

@@ -58,6 +58,7 @@ struct agent {
 	uint64_t now_ms;
 	uint64_t attempt_since_ms; /* what the journal's elapsed_ms does not yet hold */
 	bool learned;		   /* the first RUNNER_STARTED was seen */
+	struct runner_event started;
 
 	/* the update in hand */
 	bool has_update;

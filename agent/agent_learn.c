@@ -147,13 +147,10 @@ enum ota_err agent_identify(struct agent *agent, struct ota_why *why)
 {
 	AUTO_FREE char *text = NULL;
 	struct agent_running running = {.known = true};
-	struct boot_state state;
 	size_t len;
-	enum ota_err err = agent->parts.slots->state(agent->parts.slots->ctx, &state, why);
+	enum ota_err err;
 
-	if (err)
-		return ota_context(why, err, "boot state");
-	running.slot = bootstate_running(&state);
+	running.slot = agent->parts.slots->running(agent->parts.slots->ctx);
 	if (agent->running.known && agent->running.slot == running.slot)
 		return OTA_OK;
 	err = keep_get(agent->keep, agent_firmware_item(running.slot), &text, &len, why);
@@ -373,8 +370,9 @@ void agent_learn(struct agent *agent, const struct runner_event *started)
 		err = agent_identify(agent, &why);
 	if (err) {
 		agent_log(agent, LOG_LEVEL_ERROR, &why, "what runs here");
+		agent->action_due_ms = agent->now_ms + AGENT_RETRY_MS;
 		if (first)
-			return; /* the runner says it again; nothing is safe to do meanwhile */
+			return; /* tried again; nothing is safe to do meanwhile */
 	}
 	agent->learned = true;
 	agent->started_ms = agent->now_ms;

@@ -42,7 +42,8 @@ static enum ota_err load_previous(struct agent *agent, struct ota_why *why)
 
 	if (err)
 		return err;
-	const enum boot_slot other = bootstate_target(&boot);
+	const enum boot_slot other =
+		agent->running.slot == BOOT_SLOT_A ? BOOT_SLOT_B : BOOT_SLOT_A;
 	if (!boot.bootable[other])
 		return ota_fail(why, OTA_SLOT_ERROR, "the previous slot holds no version");
 	agent->journal->entry.target = other;

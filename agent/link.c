@@ -211,7 +211,9 @@ static void on_subscribed(void *context, MQTTAsync_successData5 *data)
 
 	if (!raw)
 		return;
-	for (int i = 0; i < data->alt.sub.reasonCodeCount && data->alt.sub.reasonCodes; i++) {
+	/* The array is there only when several topics were asked for. */
+	for (int i = 0; data->alt.sub.reasonCodeCount > 1 && i < data->alt.sub.reasonCodeCount;
+	     i++) {
 		if (data->alt.sub.reasonCodes[i] > worst)
 			worst = data->alt.sub.reasonCodes[i];
 	}

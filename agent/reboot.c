@@ -15,23 +15,20 @@ struct reboot {
 	struct runner_event event;
 };
 
-static enum ota_err look(struct reboot *reboot, bool adopted, struct ota_why *why)
+static void look(struct reboot *reboot, bool adopted)
 {
 	const struct slots *slots = reboot->options.slots;
-	struct boot_state state;
-	enum ota_err err = slots->state(slots->ctx, &state, why);
 
-	if (err)
-		return err;
 	reboot->event = (struct runner_event){
-		.kind = RUNNER_STARTED, .slot = bootstate_running(&state), .adopted = adopted};
+		.kind = RUNNER_STARTED, .slot = slots->running(slots->ctx), .adopted = adopted};
 	reboot->has_event = true;
-	return OTA_OK;
 }
 
 static enum ota_err reboot_begin(void *ctx, struct ota_why *why)
 {
-	return look(ctx, true, why);
+	(void)why;
+	look(ctx, true);
+	return OTA_OK;
 }
 
 static enum ota_err reboot_restart(void *ctx, struct ota_why *why)
@@ -65,8 +62,8 @@ static uint64_t reboot_tick(void *ctx, uint64_t now_ms)
 	(void)now_ms;
 	if (reboot->pid && waitpid(reboot->pid, &status, WNOHANG) != 0) {
 		reboot->pid = 0;
-		if (reboot->options.selects && look(reboot, false, NULL))
-			return REAP_MS;
+		if (reboot->options.selects)
+			look(reboot, false);
 	}
 	if (reboot->has_event)
 		return 0;
