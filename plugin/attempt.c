@@ -328,7 +328,8 @@ static bool is_believed(const struct update *update, enum update_state reported)
 	case UPDATE_SUPERSEDED:
 	case UPDATE_REMOVED:
 	case UPDATE_EXPIRED:
-		return update_rank(reported) >= update_rank(UPDATE_INSTALLING);
+		return update_rank(reported) >= update_rank(UPDATE_INSTALLING) &&
+		       reported != UPDATE_CANCELED && reported != UPDATE_SUPERSEDED;
 	case UPDATE_NONE:
 	case UPDATE_TARGETED:
 	case UPDATE_OFFERED:

@@ -174,6 +174,8 @@ static void forgive(struct release *release)
 
 static void act(struct engine *engine, struct release *release, enum release_action action)
 {
+	struct device *device;
+
 	switch (action) {
 	case RELEASE_DO_START:
 		begin(engine, release);
@@ -195,6 +197,13 @@ static void act(struct engine *engine, struct release *release, enum release_act
 			release->reverting = true;
 			fleet_sweep(engine, release->product);
 		}
+		break;
+	case RELEASE_DO_YIELD:
+		device = release->document.target.kind == RELEASE_TO_DEVICE
+				 ? roster_device(engine, release->document.target.name)
+				 : NULL;
+		if (device)
+			fleet_recompute(engine, device);
 		break;
 	case RELEASE_DO_SWEEP:
 		end_fan(release);

@@ -236,8 +236,9 @@ static void greet_target(struct engine *engine, struct device *device,
 	if (update->flags & UPDATE_REVERTING && update->state == UPDATE_SUCCEEDED &&
 	    fleet_runs(device, release->firmware))
 		rollout_send(engine, device, CONTROL_REVERT, release);
-	/* Nothing shows that it received the offer: once more, the same attempt. */
-	if (update->state == UPDATE_OFFERED && !in_hand && !hello->has_trial &&
+	/* Nothing shows that the offer survived the last connection: once more, the same
+	 * attempt. */
+	if (first && update->state == UPDATE_OFFERED && !in_hand && !hello->has_trial &&
 	    !fleet_runs(device, release->firmware))
 		attempt_event(engine, update, UPDATE_EVENT_OFFER);
 	else if ((update->state == UPDATE_OFFERED || update->state == UPDATE_DEFERRED) &&
@@ -281,16 +282,12 @@ enum ota_err engine_hello(struct engine *engine, const char *id, const struct he
 	return OTA_OK;
 }
 
-/* An older update has ended while a newer offer was out: nothing shows that it was taken up. */
-static void offer_again(struct engine *engine, struct device *device,
-			const struct update *ended)
+/* The newer offer that is out while an older update is still at work, if there is one. */
+static struct update *offered_meanwhile(const struct device *device, const struct update *older)
 {
 	struct update *update = device->target ? device_update(device, device->target) : NULL;
 
-	if (!update || update == ended || update->state != UPDATE_OFFERED || !device->online ||
-	    !update_state_is_final((enum update_state)ended->state))
-		return;
-	attempt_event(engine, update, UPDATE_EVENT_OFFER);
+	return update && update != older && update->state == UPDATE_OFFERED ? update : NULL;
 }
 
 enum ota_err engine_report(struct engine *engine, const char *id, const struct report *report,
@@ -319,13 +316,18 @@ enum ota_err engine_report(struct engine *engine, const char *id, const struct r
 	device->seen_ms = engine->now;
 	save_report(engine, device, update, device->product, report);
 	if (update) {
+		bool committed = update_state_is_committed((enum update_state)update->state);
+		struct update *newer = offered_meanwhile(device, update);
 		if (attempt_fold(engine, update, report))
 			save_device(engine, device);
 		else if (update_state_is_busy((enum update_state)update->state) &&
 			 !(update->flags & UPDATE_CANCELING))
 			attempt_deadline(engine, update);
 		fleet_recompute(engine, device);
-		offer_again(engine, device, update);
+		/* It let that offer pass, having an installation to finish. */
+		if (committed && newer && newer->state == UPDATE_OFFERED &&
+		    update_state_is_final((enum update_state)update->state))
+			attempt_event(engine, newer, UPDATE_EVENT_OFFER);
 	}
 	err = engine_flush(engine, why);
 	if (err)

@@ -160,6 +160,14 @@ struct release *fleet_choose(const struct device *device, const struct release *
 	return best;
 }
 
+/* Ended by the plugin, not by what the device made of it: if it is targeted again, it begins
+ * again. */
+static bool may_reopen(const struct update *update)
+{
+	return update->state == UPDATE_REMOVED || update->state == UPDATE_SUPERSEDED ||
+	       update->state == UPDATE_CANCELED;
+}
+
 struct fleet_answer fleet_target(const struct device *device)
 {
 	struct fleet_answer answer = {.reason = REASON_NONE};
@@ -169,7 +177,7 @@ struct fleet_answer fleet_target(const struct device *device)
 	if (!answer.release)
 		return answer;
 	update = device_update(device, answer.release);
-	if (update && update->state != UPDATE_TARGETED)
+	if (update && update->state != UPDATE_TARGETED && !may_reopen(update))
 		return answer; /* what has begun is not questioned again */
 	answer.reason = fleet_suits(answer.release, device);
 	if (answer.reason)
@@ -197,12 +205,6 @@ static void end_other(struct engine *engine, struct device *device, struct updat
 	attempt_event(engine, update, event);
 }
 
-static bool may_reopen(const struct update *update)
-{
-	return update->state == UPDATE_REMOVED || update->state == UPDATE_SUPERSEDED ||
-	       update->state == UPDATE_CANCELED;
-}
-
 static void begin_target(struct engine *engine, struct device *device)
 {
 	struct release *release = device->target;
@@ -212,7 +214,7 @@ static void begin_target(struct engine *engine, struct device *device)
 		update = attempt_new(engine, device, release);
 	if (!update)
 		return;
-	if (may_reopen(update) && fleet_suits(release, device) == REASON_NONE)
+	if (may_reopen(update))
 		attempt_again(engine, update, UPDATE_EVENT_REOPEN);
 	if (release_is_fast(release))
 		update->flags |= UPDATE_TOLD;

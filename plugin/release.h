@@ -42,6 +42,7 @@ enum release_action {
 	RELEASE_DO_OPEN,     /* open the next wave */
 	RELEASE_DO_ROLLBACK, /* if it was signed so: back to the previous slot */
 	RELEASE_DO_RETRY,    /* new attempts for those that failed */
+	RELEASE_DO_YIELD,    /* a release to one device gives way to the fleet's */
 	RELEASE_DO_SWEEP,    /* it targets nobody any more: recompute */
 	RELEASE_DO_COUNT,
 };
