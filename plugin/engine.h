@@ -20,7 +20,7 @@ struct engine; /* opaque */
 struct engine_io {
 	void *ctx;
 	uint64_t (*now_ms)(void *ctx); /* wall clock, Unix time; for what is shown and stored */
-	uint64_t (*mono_ms)(void *ctx); /* never goes back; rates */
+	uint64_t (*mono_ms)(void *ctx); /* never 0, never goes back; rates */
 	uint32_t (*random)(void *ctx);
 	struct store *store;
 

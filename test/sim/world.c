@@ -159,6 +159,7 @@ void world_start(struct world *world)
 	engine_limits_default(&world->limits);
 	world->now_ms = WORLD_START_MS;
 	world->random = 1;
+	world->mono_ms = 1000;
 	world->devices = calloc(WORLD_DEVICES_MAX, sizeof(*world->devices));
 	assert_non_null(world->devices);
 	assert_int_equal(sign_key_generate(SIGN_ED25519, &world->key, &world->why), OTA_OK);

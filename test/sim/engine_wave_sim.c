@@ -1,0 +1,708 @@
+/* Waves, thresholds at their boundaries, places, the byte rate, the penalty box, second
+ * persons. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "wave.h"
+#include "world.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const struct release_wave three[] = {{.share = 100}, {.share = 1000}, {.share = 10000}};
+
+static struct release_tally tally_of(uint32_t good, uint32_t bad, uint32_t busy,
+				     uint32_t waiting)
+{
+	struct release_tally tally = {.counts = {0}};
+
+	tally.counts[UPDATE_SUCCEEDED] = good;
+	tally.counts[UPDATE_FAILED] = bad;
+	tally.counts[UPDATE_DOWNLOADING] = busy;
+	tally.counts[UPDATE_TARGETED] = waiting;
+	return tally;
+}
+
+static enum wave_verdict judge(struct release_tally tally, struct release_thresholds limits)
+{
+	uint64_t met = 0;
+
+	limits.bake_s = 0;
+	return wave_judge(&limits, &tally, 1000000, 0, &met);
+}
+
+static void halt_needs_both_the_count_and_the_share(void **unused)
+{
+	const struct release_thresholds t = document_thresholds_default;
+
+	(void)unused;
+	assert_int_equal(t.error_count, 3);
+	assert_int_equal(t.errors, 500);
+	assert_int_equal(judge(tally_of(0, 3, 0, 0), t), WAVE_HALT);
+	assert_int_not_equal(judge(tally_of(0, 2, 0, 0), t), WAVE_HALT);
+	assert_int_not_equal(judge(tally_of(57, 3, 0, 0), t), WAVE_HALT); /* exactly 5 % */
+	assert_int_equal(judge(tally_of(56, 3, 0, 0), t), WAVE_HALT);
+	assert_int_not_equal(judge(tally_of(0, 0, 9, 0), t), WAVE_HALT);
+}
+
+static void sample_is_needed_to_halt_and_to_advance(void **unused)
+{
+	struct release_thresholds t = document_thresholds_default;
+
+	(void)unused;
+	t.sample = 10;
+	assert_int_equal(judge(tally_of(6, 3, 1, 0), t), WAVE_WAIT);
+	assert_int_equal(judge(tally_of(7, 3, 0, 0), t), WAVE_HALT);
+	assert_int_equal(judge(tally_of(9, 0, 0, 1), t), WAVE_WAIT);
+	assert_int_equal(judge(tally_of(10, 0, 0, 1), t), WAVE_ADVANCE);
+	assert_int_equal(judge(tally_of(4, 0, 0, 0), t), WAVE_ADVANCE); /* it has no more */
+}
+
+static void success_share_is_of_those_that_have_begun(void **unused)
+{
+	const struct release_thresholds t = document_thresholds_default;
+
+	(void)unused;
+	assert_int_equal(judge(tally_of(9, 0, 1, 0), t), WAVE_ADVANCE); /* exactly 90 % */
+	assert_int_equal(judge(tally_of(8, 0, 1, 0), t), WAVE_WAIT);
+	assert_int_equal(judge(tally_of(9, 1, 0, 0), t), WAVE_ADVANCE);
+	assert_int_equal(judge(tally_of(1, 0, 0, 50), t), WAVE_ADVANCE); /* the rest is away */
+	assert_int_equal(judge(tally_of(0, 0, 0, 50), t), WAVE_WAIT);
+	assert_int_equal(judge(tally_of(0, 0, 0, 0), t), WAVE_ADVANCE);
+}
+
+static void those_that_restart_now_could_still_halt(void **unused)
+{
+	const struct release_thresholds t = document_thresholds_default;
+	struct release_tally tally = tally_of(42, 0, 0, 0);
+
+	(void)unused;
+	tally.counts[UPDATE_RESTARTING] = 2;
+	assert_int_equal(judge(tally, t), WAVE_ADVANCE);
+	tally.counts[UPDATE_RESTARTING] = 3;
+	assert_int_equal(judge(tally, t), WAVE_WAIT);
+	tally.counts[UPDATE_RESTARTING] = 1;
+	tally.counts[UPDATE_TRIAL] = 2;
+	assert_int_equal(judge(tally, t), WAVE_WAIT);
+	tally.counts[UPDATE_RESTARTING] = 3;
+	tally.counts[UPDATE_TRIAL] = 0;
+	tally.overdue = 3;
+	assert_int_equal(judge(tally, t), WAVE_HALT);
+	tally.overdue = 2;
+	assert_int_equal(judge(tally, t), WAVE_WAIT);
+}
+
+static void each_bad_end_counts_and_no_other(void **unused)
+{
+	(void)unused;
+	for (unsigned state = UPDATE_TARGETED; state < UPDATE_STATE_COUNT; state++) {
+		struct release_tally tally = {.counts = {0}};
+		struct wave_sums sums;
+		bool bad = state == UPDATE_FAILED || state == UPDATE_ROLLED_BACK ||
+			   state == UPDATE_REJECTED || state == UPDATE_TIMED_OUT ||
+			   state == UPDATE_LOST;
+		bool waits = state == UPDATE_TARGETED || state == UPDATE_DEFERRED;
+		bool busy = state > UPDATE_TARGETED && state <= UPDATE_TRIAL && !waits;
+		tally.counts[state] = 5;
+		sums = wave_sum(&tally);
+		assert_int_equal(sums.bad, bad ? 5 : 0);
+		assert_int_equal(sums.good, state == UPDATE_SUCCEEDED ? 5 : 0);
+		assert_int_equal(sums.waiting, waits ? 5 : 0);
+		assert_int_equal(sums.busy, busy ? 5 : 0);
+		assert_int_equal(sums.at_risk,
+				 state == UPDATE_RESTARTING || state == UPDATE_TRIAL ? 5 : 0);
+		tally.reverted = 2;
+		tally.forgiven = 1;
+		assert_int_equal(wave_sum(&tally).bad, bad ? 2 : 0);
+		tally.forgiven = 4;
+		assert_int_equal(wave_sum(&tally).bad, 0);
+	}
+}
+
+static void bake_time_begins_when_the_shares_are_met_and_again_when_they_were_not(void **unused)
+{
+	struct release_thresholds t = document_thresholds_default;
+	struct release_tally good = tally_of(10, 0, 0, 0), poor = tally_of(5, 0, 5, 0);
+	uint64_t met = 0;
+
+	(void)unused;
+	t.bake_s = 600;
+	assert_int_equal(wave_judge(&t, &good, 1000, met, &met), WAVE_BAKE);
+	assert_int_equal(met, 1000);
+	assert_int_equal(wave_judge(&t, &good, 600999, met, &met), WAVE_BAKE);
+	assert_int_equal(wave_judge(&t, &good, 601000, met, &met), WAVE_ADVANCE);
+	assert_int_equal(wave_judge(&t, &poor, 601000, met, &met), WAVE_WAIT);
+	assert_int_equal(met, 0);
+	assert_int_equal(wave_judge(&t, &good, 700000, met, &met), WAVE_BAKE);
+	assert_int_equal(wave_judge(&t, &good, 1299999, met, &met), WAVE_BAKE);
+	assert_int_equal(wave_judge(&t, &good, 1300000, met, &met), WAVE_ADVANCE);
+}
+
+/* A hundred devices in three waves, by their buckets. */
+static void begin(struct world *world, unsigned devices, bool connected)
+{
+	world_start(world);
+	world_firmware(world, "2.0.0");
+	world_fleet(world, "gw", devices, connected);
+}
+
+static uint64_t waves(struct world *world, const struct release_thresholds *thresholds)
+{
+	return world_release(world, (struct release_spec){.version = "2.0.0",
+							  .mode = RELEASE_FAST,
+							  .waves = three,
+							  .wave_count = 3,
+							  .thresholds = thresholds});
+}
+
+static void devices_are_in_the_wave_of_their_bucket(void **unused)
+{
+	struct world w;
+	const struct release *release;
+
+	(void)unused;
+	begin(&w, 300, false);
+	release = world_see(&w, waves(&w, NULL));
+	for (unsigned i = 0; i < w.device_count; i++) {
+		uint32_t bucket = name_bucket(w.devices[i].id, 1);
+		unsigned wave = bucket < 100 ? 0 : bucket < 1000 ? 1 : 2;
+		assert_int_equal(world_update(&w, &w.devices[i], 1)->wave, wave);
+	}
+	assert_int_equal(release_total(release), 300);
+	world_check(&w);
+	world_stop(&w);
+}
+
+static void next_wave_opens_after_the_bake_time_and_not_before(void **unused)
+{
+	struct world w;
+	uint32_t first, second;
+
+	(void)unused;
+	begin(&w, 300, true);
+	waves(&w, NULL);
+	first = world_count(&w, 1, UPDATE_OFFERED);
+	assert_true(first > 0 && first < 20);
+	assert_string_equal(world_why(&w, &w.devices[299]), "wave");
+	world_work(&w, UPDATE_NONE);
+	assert_int_equal(world_count(&w, 1, UPDATE_SUCCEEDED), first);
+	world_advance(&w, 600 * 1000 - 1);
+	assert_int_equal(world_see(&w, 1)->wave, 0);
+	world_advance(&w, 1);
+	assert_int_equal(world_see(&w, 1)->wave, 1);
+	world_work(&w, UPDATE_NONE);
+	second = world_count(&w, 1, UPDATE_SUCCEEDED);
+	assert_true(second > first && second < 100);
+	world_advance(&w, 600 * 1000);
+	world_work(&w, UPDATE_NONE);
+	assert_int_equal(world_count(&w, 1, UPDATE_SUCCEEDED), 300);
+	assert_int_equal(world_see(&w, 1)->state, RELEASE_DONE);
+	world_check(&w);
+	world_stop(&w);
+}
+
+static void waves_by_group_take_their_members_first(void **unused)
+{
+	static const struct release_wave by_group[] = {
+		{.group = "alpha"}, {.group = "beta"}, {.share = 10000}};
+	struct world w;
+
+	(void)unused;
+	begin(&w, 10, true);
+	world_group(&w, "alpha", "gw0001");
+	world_group(&w, "beta", "gw0001");
+	world_group(&w, "beta", "gw0002");
+	world_release(&w, (struct release_spec){.version = "2.0.0",
+						.mode = RELEASE_FAST,
+						.waves = by_group,
+						.wave_count = 3});
+	assert_int_equal(release_total(world_see(&w, 1)), 10);
+	assert_string_equal(world_why(&w, world_find(&w, "gw0002")), "wave");
+	world_work(&w, UPDATE_NONE);
+	assert_string_equal(world_find(&w, "gw0001")->version, "2.0.0");
+	assert_int_equal(world_count(&w, 1, UPDATE_SUCCEEDED), 1);
+	world_advance(&w, 600 * 1000);
+	world_work(&w, UPDATE_NONE);
+	assert_string_equal(world_find(&w, "gw0002")->version, "2.0.0");
+	assert_int_equal(world_count(&w, 1, UPDATE_SUCCEEDED), 2);
+	world_advance(&w, 600 * 1000);
+	world_work(&w, UPDATE_NONE);
+	assert_int_equal(world_see(&w, 1)->state, RELEASE_DONE);
+	world_stop(&w);
+}
+
+/* Lets the open wave come to its restart and kills `count` of it there. */
+static unsigned kill_after_restart(struct world *world, unsigned count)
+{
+	unsigned killed = 0;
+
+	for (unsigned i = 0; i < world->device_count && killed < count; i++) {
+		struct sim_device *device = &world->devices[i];
+		const struct update *update = world_update(world, device, 1);
+		if (update && update->wave == world_see(world, 1)->wave &&
+		    !update_state_is_final((enum update_state)update->state)) {
+			device->dies_at_restart = true;
+			killed++;
+		}
+	}
+	return killed;
+}
+
+static void three_lost_in_the_second_wave_halt_and_the_third_never_starts(void **unused)
+{
+	struct world w;
+	unsigned lost = 0, opened;
+
+	(void)unused;
+	begin(&w, 500, true);
+	waves(&w, NULL);
+	world_work(&w, UPDATE_NONE);
+	world_advance(&w, 600 * 1000);
+	assert_int_equal(world_see(&w, 1)->wave, 1);
+	assert_int_equal(kill_after_restart(&w, 3), 3);
+	world_work(&w, UPDATE_NONE);
+	opened = world_count(&w, 1, UPDATE_SUCCEEDED) + 3;
+	assert_int_equal(world_count(&w, 1, UPDATE_RESTARTING), 3);
+	for (unsigned minute = 0; minute < 60; minute++) {
+		world_advance(&w, 60000); /* the bake time passes, and they are waited for */
+		assert_int_equal(world_see(&w, 1)->wave, 1);
+	}
+	world_advance(&w, 60000);
+	assert_int_equal(world_see(&w, 1)->state, RELEASE_HALTED);
+	assert_non_null(strstr(world_see(&w, 1)->reason, "wave 2: 3 of"));
+	assert_int_equal(world_count(&w, 1, UPDATE_LOST), 3);
+	assert_int_equal(world_count(&w, 1, UPDATE_TARGETED), 500 - opened);
+	for (unsigned i = 0; i < w.device_count; i++) {
+		struct sim_device *device = &w.devices[i];
+		if (!device->dies_at_restart)
+			continue;
+		lost++;
+		assert_string_equal(world_why(&w, device), "retry");
+		assert_int_equal(world_update(&w, device, 1)->error->err, OTA_LOST);
+		device->dies_at_restart = false; /* somebody went there */
+		text_copy(device->version, NAME_SIZE, "1.0.0");
+		device->hand.state = UPDATE_NONE;
+		world_connect(&w, device);
+	}
+	assert_int_equal(lost, 3);
+	assert_int_equal(world_act(&w, 1, RELEASE_ACT_RESUME), OTA_OK);
+	for (unsigned i = 0; i < 10; i++) {
+		world_work(&w, UPDATE_NONE);
+		world_advance(&w, 600 * 1000);
+	}
+	assert_int_equal(world_count(&w, 1, UPDATE_SUCCEEDED), 500);
+	assert_int_equal(world_see(&w, 1)->state, RELEASE_DONE);
+	world_check(&w);
+	world_stop(&w);
+}
+
+static void fail_all(struct world *world, enum ota_err err)
+{
+	for (unsigned i = 0; i < world->device_count; i++) {
+		world->devices[i].fails_in = UPDATE_DOWNLOADING;
+		world->devices[i].fails_with = err;
+		world->devices[i].fails_always = true;
+	}
+}
+
+static void failures_halt_one_wave_too_and_nobody_starts_after(void **unused)
+{
+	struct world w;
+
+	(void)unused;
+	begin(&w, 50, true);
+	fail_all(&w, OTA_SIGNATURE_INVALID);
+	world_release(&w, (struct release_spec){.version = "2.0.0",
+						.mode = RELEASE_FAST,
+						.max_concurrent = 2});
+	world_work(&w, UPDATE_NONE);
+	assert_int_equal(world_see(&w, 1)->state, RELEASE_HALTED);
+	assert_true(world_count(&w, 1, UPDATE_FAILED) >= 3);
+	assert_true(world_count(&w, 1, UPDATE_FAILED) <= 6);
+	assert_string_equal(world_why(&w, &w.devices[49]), "halted");
+	world_check(&w);
+	world_stop(&w);
+}
+
+static void resume_accepts_the_failures_so_far_and_halts_on_new_ones(void **unused)
+{
+	struct world w;
+	uint32_t failed;
+
+	(void)unused;
+	begin(&w, 50, true);
+	fail_all(&w, OTA_SIGNATURE_INVALID);
+	world_release(&w, (struct release_spec){.version = "2.0.0",
+						.mode = RELEASE_FAST,
+						.max_concurrent = 1});
+	world_work(&w, UPDATE_NONE);
+	failed = world_count(&w, 1, UPDATE_FAILED);
+	assert_int_equal(failed, 3);
+	assert_int_equal(world_act(&w, 1, RELEASE_ACT_RESUME), OTA_OK);
+	assert_int_equal(world_see(&w, 1)->state, RELEASE_RUNNING);
+	assert_int_equal(world_see(&w, 1)->tallies[0].forgiven, 3);
+	world_work(&w, UPDATE_NONE);
+	assert_int_equal(world_see(&w, 1)->state, RELEASE_HALTED);
+	assert_int_equal(world_count(&w, 1, UPDATE_FAILED), 6);
+	world_restart_broker(&w);
+	assert_int_equal(world_see(&w, 1)->state, RELEASE_HALTED);
+	assert_int_equal(world_see(&w, 1)->tallies[0].forgiven, 3);
+	world_stop(&w);
+}
+
+static void retry_begins_a_new_round_for_those_that_failed(void **unused)
+{
+	struct world w;
+	const struct release *release;
+	const char *one[] = {"gw0001"}, *stranger[] = {"nobody"};
+
+	(void)unused;
+	begin(&w, 4, true);
+	fail_all(&w, OTA_HEALTH_CHECK_FAILED);
+	world_release(&w, (struct release_spec){.version = "2.0.0", .mode = RELEASE_FAST});
+	assert_int_equal(world_act(&w, 1, RELEASE_ACT_RETRY), OTA_NO_TARGETS);
+	world_work(&w, UPDATE_NONE);
+	assert_int_equal(world_count(&w, 1, UPDATE_FAILED), 4);
+	assert_string_equal(world_why(&w, &w.devices[0]), "given_up");
+	world_advance(&w, UINT64_C(30) * 86400000);
+	assert_int_equal(world_count(&w, 1, UPDATE_FAILED), 4); /* permanent: never by itself */
+	for (unsigned i = 0; i < 4; i++)
+		w.devices[i].fails_in = UPDATE_NONE;
+	assert_int_equal(engine_release_act(w.engine, "lamp", 1, RELEASE_ACT_RETRY, "bob",
+					    stranger, 1, &release, &w.why),
+			 OTA_NO_TARGETS);
+	assert_int_equal(engine_release_act(w.engine, "lamp", 1, RELEASE_ACT_RETRY, "bob", one,
+					    1, &release, &w.why),
+			 OTA_OK);
+	assert_int_equal(world_count(&w, 1, UPDATE_TARGETED), 1);
+	assert_int_equal(world_update(&w, world_find(&w, "gw0001"), 1)->attempt, 2);
+	assert_int_equal(world_update(&w, world_find(&w, "gw0001"), 1)->round, 1);
+	assert_int_equal(world_act(&w, 1, RELEASE_ACT_RETRY), OTA_OK);
+	assert_int_equal(world_act(&w, 1, RELEASE_ACT_RESUME), OTA_OK);
+	world_work(&w, UPDATE_NONE);
+	assert_int_equal(world_count(&w, 1, UPDATE_SUCCEEDED), 4);
+	world_check(&w);
+	world_stop(&w);
+}
+
+static void hold_stops_starts_and_advance_opens_the_next_wave(void **unused)
+{
+	struct world w;
+
+	(void)unused;
+	begin(&w, 300, true);
+	waves(&w, NULL);
+	assert_int_equal(world_act(&w, 1, RELEASE_ACT_HOLD), OTA_OK);
+	assert_int_equal(world_act(&w, 1, RELEASE_ACT_HOLD), OTA_CONFLICT);
+	assert_int_equal(world_act(&w, 1, RELEASE_ACT_ADVANCE), OTA_CONFLICT);
+	assert_string_equal(world_see(&w, 1)->reason, "held by 'bob'");
+	world_work(&w, UPDATE_NONE); /* what has been offered goes on */
+	world_advance(&w, 700 * 1000);
+	assert_int_equal(world_see(&w, 1)->wave, 0);
+	assert_string_equal(world_why(&w, &w.devices[299]), "held");
+	assert_int_equal(world_act(&w, 1, RELEASE_ACT_RESUME), OTA_OK);
+	assert_int_equal(world_act(&w, 1, RELEASE_ACT_ADVANCE), OTA_OK);
+	assert_int_equal(world_see(&w, 1)->wave, 1);
+	assert_int_equal(world_act(&w, 1, RELEASE_ACT_ADVANCE), OTA_OK);
+	assert_int_equal(world_act(&w, 1, RELEASE_ACT_ADVANCE), OTA_CONFLICT);
+	world_work(&w, UPDATE_NONE);
+	assert_int_equal(world_count(&w, 1, UPDATE_SUCCEEDED), 300);
+	world_stop(&w);
+}
+
+static void places_limit_downloads_and_pass_on(void **unused)
+{
+	struct world w;
+
+	(void)unused;
+	begin(&w, 100, true);
+	world_release(&w, (struct release_spec){.version = "2.0.0",
+						.mode = RELEASE_FAST,
+						.max_concurrent = 7});
+	assert_int_equal(world_count(&w, 1, UPDATE_OFFERED), 7);
+	assert_string_equal(world_why(&w, &w.devices[99]), "place");
+	world_work(&w, UPDATE_DOWNLOADING);
+	assert_int_equal(world_count(&w, 1, UPDATE_DOWNLOADING), 7);
+	world_restart_broker(&w); /* and all come back at once */
+	for (unsigned i = 0; i < w.device_count; i++)
+		world_connect(&w, &w.devices[i]);
+	world_work(&w, UPDATE_DOWNLOADING);
+	assert_int_equal(world_see(&w, 1)->places, 7);
+	assert_int_equal(world_count(&w, 1, UPDATE_DOWNLOADING), 7);
+	world_check(&w);
+	world_work(&w, UPDATE_NONE);
+	assert_int_equal(world_count(&w, 1, UPDATE_SUCCEEDED), 100);
+	world_stop(&w);
+}
+
+static void device_without_a_place_gets_no_chunk(void **unused)
+{
+	struct world w;
+	uint32_t wait;
+
+	(void)unused;
+	begin(&w, 2, true);
+	world_release(&w, (struct release_spec){.version = "2.0.0",
+						.mode = RELEASE_FAST,
+						.max_concurrent = 1});
+	assert_int_equal(engine_fetch(w.engine, "gw0000", 65536), 0);
+	assert_int_equal(engine_fetch(w.engine, "gw0001", 65536), ENGINE_FETCH_REFUSED);
+	/* offered while its gate was closed, it holds no place; its application then opens it
+	 */
+	world_gates(&w, &w.devices[1], false, 0);
+	world_work(&w, UPDATE_DOWNLOADING);
+	world_gates(&w, &w.devices[1], true, 0);
+	wait = engine_fetch(w.engine, "gw0001", 65536);
+	assert_true(wait >= 2000 && wait < 4000);
+	world_work(&w, UPDATE_NONE);
+	assert_int_equal(world_count(&w, 1, UPDATE_SUCCEEDED), 2);
+	world_stop(&w);
+}
+
+static void byte_rate_is_kept_over_all_devices(void **unused)
+{
+	struct world w;
+	uint64_t sent = 0;
+
+	(void)unused;
+	begin(&w, 4, true);
+	world_release(&w, (struct release_spec){
+				  .version = "2.0.0", .mode = RELEASE_FAST, .rate = 262144});
+	for (unsigned ms = 0; ms < 10000; ms += 10) {
+		for (unsigned i = 0; i < 4; i++) {
+			if (engine_fetch(w.engine, w.devices[i].id, 65536) == 0)
+				sent += 65536;
+		}
+		w.now_ms += 10;
+		w.mono_ms += 10;
+	}
+	assert_in_range(sent, 10 * 262144 - 65536, 11 * 262144);
+	assert_in_range(engine_fetch(w.engine, "gw0000", 65536) +
+				engine_fetch(w.engine, "gw0000", 65536),
+			1, 500);
+	world_stop(&w);
+}
+
+static void three_network_failures_sit_out_a_day_and_free_the_place(void **unused)
+{
+	struct world w;
+	struct sim_device *bad;
+
+	(void)unused;
+	begin(&w, 2, true);
+	bad = &w.devices[0];
+	bad->fails_in = UPDATE_DOWNLOADING;
+	bad->fails_with = OTA_DOWNLOAD_STALLED;
+	bad->fails_always = true;
+	world_release(&w, (struct release_spec){.version = "2.0.0",
+						.mode = RELEASE_FAST,
+						.max_concurrent = 1});
+	world_work(&w, UPDATE_NONE);
+	assert_string_equal(world_why(&w, bad), "retry");
+	assert_int_equal(world_state(&w, &w.devices[1], 1), UPDATE_SUCCEEDED);
+	for (unsigned i = 0; i < 40; i++) {
+		world_advance(&w, 60000);
+		world_work(&w, UPDATE_NONE);
+	}
+	assert_int_equal(bad->offers, 3);
+	assert_int_equal(world_state(&w, bad, 1), UPDATE_FAILED);
+	assert_string_equal(world_why(&w, bad), "penalty");
+	assert_int_equal(world_see(&w, 1)->places, 0);
+	world_advance(&w, 86400000 - 41 * 60000);
+	assert_string_equal(world_why(&w, bad), "penalty");
+	bad->fails_in = UPDATE_NONE;
+	world_advance(&w, 41 * 60000);
+	world_work(&w, UPDATE_NONE);
+	assert_int_equal(world_state(&w, bad, 1), UPDATE_SUCCEEDED);
+	assert_int_equal(world_update(&w, bad, 1)->round, 1);
+	world_check(&w);
+	world_stop(&w);
+}
+
+static void full_disk_is_tried_again_when_the_device_is_back(void **unused)
+{
+	struct world w;
+	struct sim_device *full;
+
+	(void)unused;
+	begin(&w, 1, true);
+	full = &w.devices[0];
+	full->fails_in = UPDATE_DOWNLOADING;
+	full->fails_with = OTA_INSUFFICIENT_STORAGE;
+	world_release(&w, (struct release_spec){.version = "2.0.0", .mode = RELEASE_FAST});
+	world_work(&w, UPDATE_NONE);
+	world_advance(&w, 86400000);
+	assert_int_equal(world_state(&w, full, 1), UPDATE_FAILED);
+	assert_int_equal(full->offers, 1);
+	world_cut(&w, full);
+	world_connect(&w, full);
+	world_work(&w, UPDATE_NONE);
+	assert_int_equal(world_state(&w, full, 1), UPDATE_SUCCEEDED);
+	world_stop(&w);
+}
+
+static void halt_sends_the_updated_back_when_it_was_signed_so(void **unused)
+{
+	struct world w;
+	unsigned updated = 0;
+
+	(void)unused;
+	for (int signed_so = 0; signed_so <= 1; signed_so++) {
+		begin(&w, 60, true);
+		world_release(&w, (struct release_spec){.version = "2.0.0",
+							.mode = RELEASE_FAST,
+							.max_concurrent = 4,
+							.rollback_on_halt = signed_so});
+		for (unsigned i = 0; i < 60; i++)
+			world_step(&w, &w.devices[i]);
+		for (unsigned i = 8; i < 60; i++) {
+			w.devices[i].fails_in = UPDATE_DOWNLOADING;
+			w.devices[i].fails_with = OTA_INSTALL_FAILED;
+		}
+		world_work(&w, UPDATE_NONE);
+		assert_int_equal(world_see(&w, 1)->state, RELEASE_HALTED);
+		updated = 0;
+		for (unsigned i = 0; i < 60; i++)
+			updated += strcmp(w.devices[i].version, "2.0.0") == 0;
+		if (signed_so) {
+			assert_int_equal(updated, 0);
+			assert_int_equal(world_count(&w, 1, UPDATE_SUCCEEDED), 0);
+			assert_true(world_count(&w, 1, UPDATE_ROLLED_BACK) >= 8);
+			assert_int_equal(world_see(&w, 1)->tallies[0].reverted,
+					 world_count(&w, 1, UPDATE_ROLLED_BACK));
+		} else {
+			assert_true(updated >= 8);
+			assert_int_equal(world_count(&w, 1, UPDATE_ROLLED_BACK), 0);
+		}
+		world_check(&w);
+		world_stop(&w);
+	}
+}
+
+static void second_person_has_to_approve(void **unused)
+{
+	const bool yes = true;
+	const struct product_change two = {.second_approval = &yes};
+	const struct release *release;
+	struct world w;
+
+	(void)unused;
+	begin(&w, 3, true);
+	assert_int_equal(engine_product_update(w.engine, "lamp", &two, &w.why), OTA_OK);
+	world_release(&w, (struct release_spec){.version = "2.0.0", .mode = RELEASE_FAST});
+	assert_int_equal(world_see(&w, 1)->state, RELEASE_UNAPPROVED);
+	world_work(&w, UPDATE_NONE);
+	assert_int_equal(w.devices[0].offers, 0);
+	assert_int_equal(engine_release_act(w.engine, "lamp", 1, RELEASE_ACT_APPROVE, "ann",
+					    NULL, 0, &release, &w.why),
+			 OTA_FORBIDDEN);
+	assert_int_equal(world_act(&w, 1, RELEASE_ACT_APPROVE), OTA_OK);
+	assert_string_equal(world_see(&w, 1)->approver, "bob");
+	world_work(&w, UPDATE_NONE);
+	assert_int_equal(world_count(&w, 1, UPDATE_SUCCEEDED), 3);
+	world_stop(&w);
+}
+
+static void unproven_version_goes_to_one_device_first(void **unused)
+{
+	struct world w;
+	struct release_spec fleet = {
+		.version = "2.0.0", .mode = RELEASE_FAST, .unproven = true};
+	struct release_spec one = fleet;
+	uint64_t number = 0;
+
+	(void)unused;
+	begin(&w, 3, true);
+	one.kind = RELEASE_TO_DEVICE;
+	one.name = "gw0001";
+	assert_int_equal(world_try_release(&w, &fleet, &number), OTA_NOT_PROVEN);
+	assert_int_equal(world_try_release(&w, &one, &number), OTA_OK);
+	assert_int_equal(world_try_release(&w, &fleet, &number), OTA_NOT_PROVEN);
+	world_work(&w, UPDATE_NONE);
+	assert_int_equal(world_try_release(&w, &fleet, &number), OTA_OK);
+	assert_int_equal(number, 2);
+	world_stop(&w);
+}
+
+static void scheduled_release_begins_at_its_time(void **unused)
+{
+	struct world w;
+
+	(void)unused;
+	begin(&w, 2, true);
+	world_release(&w, (struct release_spec){.version = "2.0.0",
+						.mode = RELEASE_FAST,
+						.not_before_s = 60});
+	assert_int_equal(world_see(&w, 1)->state, RELEASE_SCHEDULED);
+	world_advance(&w, 59999);
+	assert_int_equal(w.devices[0].inbox_count, 1); /* the welcome */
+	world_advance(&w, 1);
+	world_work(&w, UPDATE_NONE);
+	assert_int_equal(world_count(&w, 1, UPDATE_SUCCEEDED), 2);
+	world_stop(&w);
+}
+
+static void grants_that_the_store_delays_hold_the_release(void **unused)
+{
+	struct world w;
+
+	(void)unused;
+	begin(&w, 3, true);
+	world_release(&w, (struct release_spec){.version = "2.0.0",
+						.mode = RELEASE_FAST,
+						.max_concurrent = 1});
+	while (!w.devices[0].trial) {
+		world_step(&w, &w.devices[0]);
+		if (w.devices[0].hand.state == UPDATE_RESTARTING)
+			w.lazy_store = true; /* the disk hangs */
+		world_settle(&w);
+	}
+	world_advance(&w, w.limits.grant_ms - 1);
+	assert_int_equal(w.devices[0].granted, 0);
+	assert_int_equal(world_see(&w, 1)->state, RELEASE_RUNNING);
+	world_advance(&w, 1);
+	assert_int_equal(world_see(&w, 1)->state, RELEASE_HALTED);
+	assert_non_null(strstr(world_see(&w, 1)->reason, "no grant"));
+	w.lazy_store = false;
+	world_settle(&w);
+	world_step(&w, &w.devices[0]);
+	while (w.devices[0].inbox_count)
+		world_step(&w, &w.devices[0]);
+	assert_int_equal(w.devices[0].granted, 1); /* stored at last */
+	world_stop(&w);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(halt_needs_both_the_count_and_the_share),
+		cmocka_unit_test(sample_is_needed_to_halt_and_to_advance),
+		cmocka_unit_test(success_share_is_of_those_that_have_begun),
+		cmocka_unit_test(those_that_restart_now_could_still_halt),
+		cmocka_unit_test(each_bad_end_counts_and_no_other),
+		cmocka_unit_test(
+			bake_time_begins_when_the_shares_are_met_and_again_when_they_were_not),
+		cmocka_unit_test(devices_are_in_the_wave_of_their_bucket),
+		cmocka_unit_test(next_wave_opens_after_the_bake_time_and_not_before),
+		cmocka_unit_test(waves_by_group_take_their_members_first),
+		cmocka_unit_test(three_lost_in_the_second_wave_halt_and_the_third_never_starts),
+		cmocka_unit_test(failures_halt_one_wave_too_and_nobody_starts_after),
+		cmocka_unit_test(resume_accepts_the_failures_so_far_and_halts_on_new_ones),
+		cmocka_unit_test(retry_begins_a_new_round_for_those_that_failed),
+		cmocka_unit_test(hold_stops_starts_and_advance_opens_the_next_wave),
+		cmocka_unit_test(places_limit_downloads_and_pass_on),
+		cmocka_unit_test(device_without_a_place_gets_no_chunk),
+		cmocka_unit_test(byte_rate_is_kept_over_all_devices),
+		cmocka_unit_test(three_network_failures_sit_out_a_day_and_free_the_place),
+		cmocka_unit_test(full_disk_is_tried_again_when_the_device_is_back),
+		cmocka_unit_test(halt_sends_the_updated_back_when_it_was_signed_so),
+		cmocka_unit_test(second_person_has_to_approve),
+		cmocka_unit_test(unproven_version_goes_to_one_device_first),
+		cmocka_unit_test(scheduled_release_begins_at_its_time),
+		cmocka_unit_test(grants_that_the_store_delays_hold_the_release),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
