@@ -121,6 +121,17 @@ void agent_learn(struct agent *agent, const struct runner_event *started);
 /* Reads offer, release and firmware from the keep and checks them again. */
 enum ota_err agent_reload(struct agent *agent, struct ota_why *why) OTA_CHECKED;
 enum keep_item agent_firmware_item(enum boot_slot slot);
+/* What the slot holds, as recorded when it was put there: from its firmware document, or the
+ * factory's record; OTA_NOT_FOUND when it holds nothing that was ever verified. */
+struct agent_content {
+	char version[NAME_SIZE];
+	struct digest digest; /* of the first component */
+	uint64_t size;
+};
+enum ota_err agent_content_of(struct agent *agent, enum boot_slot slot,
+			      struct agent_content *ret_content,
+			      struct ota_why *why) OTA_CHECKED;
+enum boot_slot agent_other_slot(const struct agent *agent);
 enum ota_err agent_identify(struct agent *agent, struct ota_why *why) OTA_CHECKED;
 
 /* agent_act.c */
@@ -145,6 +156,8 @@ void agent_offer(struct agent *agent, const void *payload, size_t len);
 /* agent_return.c */
 /* The manager wants the previous version back. */
 void agent_return(struct agent *agent, uint64_t release);
+/* Puts what the journal's target slot holds in the place of the firmware in hand. */
+enum ota_err agent_load_return(struct agent *agent, struct ota_why *why) OTA_CHECKED;
 
 /* agent_talk.c */
 void agent_link_event(struct agent *agent, const struct link_event *event);

@@ -187,6 +187,52 @@ enum ota_err agent_identify(struct agent *agent, struct ota_why *why)
 	return OTA_OK;
 }
 
+enum boot_slot agent_other_slot(const struct agent *agent)
+{
+	return agent->running.slot == BOOT_SLOT_A ? BOOT_SLOT_B : BOOT_SLOT_A;
+}
+
+static enum ota_err factory_content(struct agent *agent, struct agent_content *ret_content,
+				    struct ota_why *why)
+{
+	AUTO_FREE char *text = NULL;
+	struct factory factory;
+	size_t len;
+	enum ota_err err = keep_get(agent->keep, KEEP_FACTORY, &text, &len, why);
+
+	if (!err)
+		err = json_read(&factory_shape, text, len, JSON_SIZE_MAX, OTA_IO_ERROR,
+				&factory, why);
+	if (err)
+		return err;
+	text_copy(ret_content->version, sizeof(ret_content->version), factory.version);
+	ret_content->digest = factory.digest;
+	ret_content->size = factory.size;
+	return OTA_OK;
+}
+
+enum ota_err agent_content_of(struct agent *agent, enum boot_slot slot,
+			      struct agent_content *ret_content, struct ota_why *why)
+{
+	AUTO_FREE char *text = NULL;
+	struct firmware_document document;
+	size_t len;
+	enum ota_err err = keep_get(agent->keep, agent_firmware_item(slot), &text, &len, why);
+
+	/* Only slot A is ever delivered with something. */
+	if (err == OTA_NOT_FOUND && slot == BOOT_SLOT_A)
+		return factory_content(agent, ret_content, why);
+	if (!err)
+		err = load_document(agent, text, len, &document, why);
+	if (err)
+		return err;
+	text_copy(ret_content->version, sizeof(ret_content->version), document.version);
+	ret_content->digest = document.components[0].sha256;
+	ret_content->size = document.components[0].size;
+	firmware_done(&document);
+	return OTA_OK;
+}
+
 /* --- what was I doing --- */
 
 enum ota_err agent_reload(struct agent *agent, struct ota_why *why)
@@ -213,7 +259,9 @@ enum ota_err agent_reload(struct agent *agent, struct ota_why *why)
 	agent->offer = offer;
 	agent->has_update = true;
 	agent->forced = checked.release.document.force;
-	return OTA_OK;
+	return agent->journal->entry.flags & JOURNAL_REVERT_ASKED
+		       ? agent_load_return(agent, why)
+		       : OTA_OK;
 }
 
 /* The journal is lost but an update is under way: it is made again from the offer on record. */

@@ -31,40 +31,50 @@ static enum ota_err may_return(struct agent *agent, uint64_t release, struct ota
 	return OTA_OK;
 }
 
-/* The firmware document of the previous slot takes the place of the one in hand. */
-static enum ota_err load_previous(struct agent *agent, struct ota_why *why)
+/* What the previous slot holds takes the place of what is in hand: it is what is read back,
+ * armed and proved from here on. A firmware must still be signed by today's keys; the factory's
+ * version needs no more than its record. */
+enum ota_err agent_load_return(struct agent *agent, struct ota_why *why)
 {
+	struct firmware_component *component = &agent->checked.firmware.document.components[0];
+	const enum boot_slot slot = (enum boot_slot)agent->journal->entry.target;
 	AUTO_FREE char *text = NULL;
 	struct trusted_firmware firmware;
-	struct boot_state boot;
+	struct agent_content content;
 	size_t len;
-	enum ota_err err = agent->parts.slots->state(agent->parts.slots->ctx, &boot, why);
+	enum ota_err err = keep_get(agent->keep, agent_firmware_item(slot), &text, &len, why);
 
-	if (err)
-		return err;
-	const enum boot_slot other =
-		agent->running.slot == BOOT_SLOT_A ? BOOT_SLOT_B : BOOT_SLOT_A;
-	if (!boot.bootable[other])
-		return ota_fail(why, OTA_SLOT_ERROR, "the previous slot holds no version");
-	agent->journal->entry.target = other;
-	err = keep_get(agent->keep, agent_firmware_item(other), &text, &len, why);
-	if (err)
-		return ota_context(why, err, "the previous version");
-	err = trust_firmware(agent->parts.trust, text, len, &firmware, why);
+	if (!err) {
+		err = trust_firmware(agent->parts.trust, text, len, &firmware, why);
+		if (err)
+			return ota_context(why, err, "the previous version");
+		firmware_done(&agent->checked.firmware.document);
+		agent->checked.firmware = firmware;
+		return OTA_OK;
+	}
+	err = agent_content_of(agent, slot, &content, why);
 	if (err)
 		return ota_context(why, err, "the previous version");
-	firmware_done(&agent->checked.firmware.document);
-	agent->checked.firmware = firmware;
+	agent->checked.firmware.document.component_count = 1;
+	component->size = content.size;
+	component->sha256 = content.digest;
 	return OTA_OK;
 }
 
 void agent_return(struct agent *agent, uint64_t release)
 {
 	struct ota_why why = {0};
+	struct boot_state boot;
 	enum ota_err err = may_return(agent, release, &why);
 
 	if (!err)
-		err = load_previous(agent, &why);
+		err = agent->parts.slots->state(agent->parts.slots->ctx, &boot, &why);
+	if (!err && !boot.bootable[agent_other_slot(agent)])
+		err = ota_fail(&why, OTA_SLOT_ERROR, "the previous slot holds no version");
+	if (!err) {
+		agent->journal->entry.target = agent_other_slot(agent);
+		err = agent_load_return(agent, &why);
+	}
 	if (err) {
 		agent_log(agent, LOG_LEVEL_WARNING, &why, "the way back is refused");
 		if (agent_state_of(agent) == AGENT_IDLE)

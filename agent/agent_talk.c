@@ -122,26 +122,15 @@ static void fill_update(const struct agent *agent, struct hello *hello)
 	hello->trial.attempt = entry->attempt;
 }
 
-static void fill_previous(const struct agent *agent, struct hello *hello)
+static void fill_previous(struct agent *agent, struct hello *hello)
 {
-	const enum boot_slot other =
-		agent->running.slot == BOOT_SLOT_A ? BOOT_SLOT_B : BOOT_SLOT_A;
+	const enum boot_slot other = agent_other_slot(agent);
+	struct agent_content content;
 	struct boot_state boot;
-	struct envelope envelope;
-	struct firmware_document document;
-	AUTO_FREE char *text = NULL;
-	size_t len;
 
-	if (agent->parts.slots->state(agent->parts.slots->ctx, &boot, NULL) ||
-	    !boot.bootable[other] ||
-	    keep_get(agent->keep, agent_firmware_item(other), &text, &len, NULL) ||
-	    envelope_read(text, len, ENVELOPE_FIRMWARE, &envelope, NULL))
-		return;
-	if (!firmware_read(envelope.payload, envelope.payload_len, &document, NULL)) {
-		hello->previous = document.components[0].sha256;
-		firmware_done(&document);
-	}
-	envelope_done(&envelope);
+	if (!agent->parts.slots->state(agent->parts.slots->ctx, &boot, NULL) &&
+	    boot.bootable[other] && !agent_content_of(agent, other, &content, NULL))
+		hello->previous = content.digest;
 }
 
 void agent_say_hello(struct agent *agent)
