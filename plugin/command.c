@@ -365,7 +365,6 @@ bool command_page_next(struct command_page *page)
 		return false;
 	}
 	page->count++;
-	show_next(&page->call->result);
 	return true;
 }
 

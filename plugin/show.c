@@ -33,11 +33,6 @@ void show_close(struct text *to, char bracket)
 	text_add(to, &bracket, 1);
 }
 
-void show_next(struct text *to)
-{
-	comma(to);
-}
-
 void show_text(struct text *to, const char *name, const char *value)
 {
 	member(to, name);

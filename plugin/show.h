@@ -13,8 +13,6 @@ void show_text(struct text *to, const char *name, const char *value); /* NULL: "
 void show_number(struct text *to, const char *name, uint64_t value);
 void show_bool(struct text *to, const char *name, bool value);
 void show_digest(struct text *to, const char *name, const struct digest *digest); /* zero: "" */
-/* The next element of an array. */
-void show_next(struct text *to);
 
 void show_product(struct text *to, const struct product *product);
 void show_product_more(struct text *to, const struct engine *engine,
