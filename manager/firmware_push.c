@@ -20,6 +20,7 @@ struct push {
 	struct firmware_document firmware;
 	struct pack_image image;
 	struct pack_index index;
+	uint64_t whole_size; /* of the pack that needs no base */
 	struct screen_bar bar;
 };
 
@@ -130,7 +131,8 @@ static bool show_packing(void *ctx, struct pack_stage_progress progress)
 	return true;
 }
 
-/* Packs against the base (NULL: none) and uploads; *ret_pack names it. */
+/* Packs against the base (NULL: none) and uploads; *ret_pack names it. A pack against a base
+ * that saves next to nothing is not worth a place: it is left out and *ret_pack stays zero. */
 static enum ota_err send_pack(struct push *push, const struct pack_image *base,
 			      const char *packing, const char *uploading,
 			      struct digest *ret_pack, struct ota_why *why)
@@ -160,7 +162,14 @@ static enum ota_err send_pack(struct push *push, const struct pack_image *base,
 	screen_bytes(result.size, to);
 	if (push->tool->screen.terminal)
 		fputs("\r\033[K", push->tool->screen.out);
-	screen_line(&push->tool->screen, SCREEN_GOOD, "%s: %s became %s", packing, from, to);
+	screen_line(&push->tool->screen, SCREEN_GOOD, "%s: %s became %s%s", packing, from, to,
+		    base && result.size >= push->whole_size - push->whole_size / 16
+			    ? ", which saves nothing and is left out"
+			    : "");
+	if (!base)
+		push->whole_size = result.size;
+	else if (result.size >= push->whole_size - push->whole_size / 16)
+		return OTA_OK;
 	err = upload(push, uploading, fd, &result.digest, result.size, why);
 	if (!err)
 		*ret_pack = result.digest;
@@ -227,7 +236,7 @@ static enum ota_err pack_from(struct push *push, const char *path, const char *n
 	err = pack_image_open(path, &base, why);
 	if (!err)
 		err = send_pack(push, &base, packing, uploading, &packs[*count], why);
-	if (!err)
+	if (!err && !digest_is_zero(&packs[*count]))
 		(*count)++;
 	pack_image_close(&base);
 	return err;
@@ -272,7 +281,7 @@ static enum ota_err send_deltas(struct push *push, struct ota_why *why)
 	AUTO(view_free_place) struct view_tree *tree = NULL;
 	const struct arguments *arguments = &push->tool->arguments;
 	const char *wanted = arguments_value(arguments, "delta-from"), *base;
-	struct digest packs[BASES_MAX];
+	struct digest packs[BASES_MAX] = {0};
 	unsigned count = 0, i;
 	enum ota_err err = OTA_OK;
 

@@ -160,6 +160,7 @@ void screen_format(const struct screen *screen, enum screen_kind kind, const str
 		break;
 	case SCREEN_TEXT:
 	case SCREEN_NUMBER:
+	case SCREEN_CODE:
 	case SCREEN_STATE:
 		text_sanitize(ret_text, size, raw, strlen(raw), false);
 		break;
@@ -233,8 +234,8 @@ static bool is_blank(enum screen_kind kind, const struct view *value)
 		return true;
 	if (kind == SCREEN_LIST)
 		return !view_first(value);
-	if (kind == SCREEN_AGE || kind == SCREEN_TIME || kind == SCREEN_AGE_MS ||
-	    kind == SCREEN_TIME_MS)
+	if (kind == SCREEN_CODE || kind == SCREEN_AGE || kind == SCREEN_TIME ||
+	    kind == SCREEN_AGE_MS || kind == SCREEN_TIME_MS)
 		return !view_number(value);
 	return !*view_text(value) && view_kind(value) != VIEW_NUMBER;
 }

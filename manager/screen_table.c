@@ -78,7 +78,8 @@ enum ota_err screen_table_add(struct screen *screen, struct screen_table *table,
 
 static bool is_right(enum screen_kind kind)
 {
-	return kind == SCREEN_NUMBER || kind == SCREEN_BYTES || kind == SCREEN_SHARE;
+	return kind == SCREEN_NUMBER || kind == SCREEN_BYTES || kind == SCREEN_SHARE ||
+	       kind == SCREEN_CODE;
 }
 
 /* Cuts the widest text columns until the table fits. */

@@ -67,7 +67,7 @@ static const struct screen_column update_columns[] = {
 	{"error", "error.name", SCREEN_TEXT},
 	{"in state", "error.state", SCREEN_STATE},
 	{"message", "error.message", SCREEN_TEXT},
-	{"detail", "error.detail", SCREEN_NUMBER},
+	{"detail", "error.detail", SCREEN_CODE},
 	{NULL},
 };
 

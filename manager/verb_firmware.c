@@ -172,8 +172,7 @@ static enum ota_err fill_component(const struct arguments *arguments, const char
 		if (!strcmp(sizes[i].name, size))
 			component->segment_size = sizes[i].size;
 	text_copy(component->name, sizeof(component->name), name ? name : "main");
-	text_copy(component->slot_class, sizeof(component->slot_class),
-		  class ? class : "main");
+	text_copy(component->slot_class, sizeof(component->slot_class), class ? class : "main");
 	if (!name_is_component(component->name) || !name_is_component(component->slot_class))
 		err = ota_fail(
 			why, OTA_BAD_REQUEST,

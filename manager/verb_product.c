@@ -22,7 +22,7 @@ static const struct screen_column product_columns[] = {
 	{"online", "online", SCREEN_NUMBER},
 	{"by status", "status", SCREEN_LIST},
 	{"updates in hand", "states", SCREEN_LIST},
-	{"default release", "default_release", SCREEN_NUMBER},
+	{"default release", "default_release", SCREEN_CODE},
 	{"next release", "next_number", SCREEN_NUMBER},
 	{"default hardware", "default_hardware", SCREEN_TEXT},
 	{"import only", "import_only", SCREEN_YES},

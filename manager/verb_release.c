@@ -42,7 +42,7 @@ static const struct screen_column show_columns[] = {
 	{"forced", "force", SCREEN_YES},
 	{"may downgrade", "allow_downgrade", SCREEN_YES},
 	{"rolls back on halt", "rollback_on_halt", SCREEN_YES},
-	{"downloads at a time", "max_concurrent", SCREEN_NUMBER},
+	{"downloads at a time", "max_concurrent", SCREEN_CODE},
 	{"bytes a second", "rate", SCREEN_BYTES},
 	{NULL},
 };
