@@ -17,9 +17,10 @@ COPY common /source/common
 COPY plugin /source/plugin
 COPY agent /source/agent
 COPY manager /source/manager
+COPY doc /source/doc
 COPY test/CMakeLists.txt /source/test/
 COPY test/fleet /source/test/fleet
-RUN cmake -G Ninja -S /source -B /build -DCMAKE_BUILD_TYPE=Release -DCMAKE_INSTALL_PREFIX=/usr \
+RUN cmake -G Ninja -S /source -B /build -DCMAKE_BUILD_TYPE=RelWithDebInfo -DCMAKE_INSTALL_PREFIX=/usr \
 	&& ninja -C /build && DESTDIR=/out ninja -C /build install/strip
 
 FROM debian:${SUITE}-slim AS broker
