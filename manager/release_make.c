@@ -11,7 +11,7 @@
 #define LIFE_DEFAULT_S (30 * UINT64_C(86400))
 
 static const struct screen_column skipped_columns[] = {
-	{"NOT REACHED BECAUSE", "reason", SCREEN_TEXT},
+	{"NOT REACHED BECAUSE", "sentence", SCREEN_TEXT},
 	{"DEVICES", "count", SCREEN_NUMBER},
 	{"FOR EXAMPLE", "sample", SCREEN_LIST},
 	{NULL},

@@ -22,6 +22,7 @@ struct watching {
 	bool news;
 	unsigned lines; /* of the picture on the terminal */
 	uint64_t first_ended, first_ms;
+	uint64_t succeeded;
 	char *last; /* counts as last printed, where there is no terminal */
 };
 
@@ -157,15 +158,15 @@ static void draw_device(struct watching *watching, const struct view *update)
 	uint64_t done = view_number(view_at(update, "done"));
 	uint64_t total = view_number(view_at(update, "total"));
 	const char *state = view_text(view_at(update, "state"));
-	char device[NAME_SIZE], error[64], fetched[SCREEN_FIGURE_SIZE];
+	char device[NAME_SIZE], error[64], size[SCREEN_FIGURE_SIZE];
 	bool good = !strcmp(state, "succeeded") || !strcmp(state, "already_installed");
 
 	screen_format(screen, SCREEN_TEXT, view_at(update, "device"), device, sizeof(device));
 	screen_format(screen, SCREEN_TEXT, view_at(update, "error.name"), error, sizeof(error));
-	screen_bytes(view_number(view_at(update, "fetched")), fetched);
+	screen_bytes(total, size);
 	fprintf(screen->out, "  %-16s ", device);
 	draw_bar(screen->out, good ? 1 : done, good ? 1 : total);
-	fprintf(screen->out, " %9s  ", fetched);
+	fprintf(screen->out, " %9s  ", total ? size : "");
 	screen_state(screen, state, screen->out);
 	if (error[0])
 		fprintf(screen->out, "  %s", error);
@@ -176,17 +177,14 @@ static void draw_errors(struct watching *watching, const struct view *release)
 {
 	struct screen *screen = &watching->tool->screen;
 	const struct view *each;
-	char name[64], version[NAME_SIZE], sample[96];
+	char name[64], device[NAME_SIZE];
 
 	for (each = view_first(view_at(release, "errors")); each; each = view_next(each)) {
 		screen_format(screen, SCREEN_TEXT, view_at(each, "name"), name, sizeof(name));
-		screen_format(screen, SCREEN_TEXT, view_at(each, "version"), version,
-			      sizeof(version));
-		screen_format(screen, SCREEN_LIST, view_at(each, "sample"), sample,
-			      sizeof(sample));
-		fprintf(screen->out, "  %llu × %s from version %s: %s",
-			(unsigned long long)view_number(view_at(each, "count")), name, version,
-			sample);
+		screen_format(screen, SCREEN_TEXT, view_at(each, "device"), device,
+			      sizeof(device));
+		fprintf(screen->out, "  %llu × %s, for example %s",
+			(unsigned long long)view_number(view_at(each, "count")), name, device);
 		line_end(watching);
 	}
 }
@@ -254,6 +252,8 @@ static enum ota_err show(struct watching *watching, const struct view *release,
 		watching->first_ms = line_now_ms();
 		watching->first_ended = count_ended(release);
 	}
+	watching->succeeded = view_number(view_at(release, "counts.succeeded")) +
+			      view_number(view_at(release, "counts.already_installed"));
 	if (!watching->tool->screen.terminal)
 		return print_change(watching, release, why);
 	draw(watching, release);
@@ -324,6 +324,9 @@ enum ota_err release_watch(struct tool *tool, const char *product, uint64_t numb
 	pthread_cond_destroy(&watching.change);
 	pthread_mutex_destroy(&watching.lock);
 	free(watching.last);
+	if (!err && !watching.succeeded && !strcmp(state, "done"))
+		return ota_fail(why, OTA_CONFLICT, "release %llu ended without a success",
+				(unsigned long long)number);
 	if (!err && (!strcmp(state, "halted") || !strcmp(state, "aborted") ||
 		     !strcmp(state, "expired")))
 		return ota_fail(why, OTA_CONFLICT, "release %llu is %s",

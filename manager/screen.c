@@ -84,6 +84,17 @@ static void format_age(const struct screen *screen, uint64_t at, char *text, siz
 		snprintf(text, size, "%llu d ago", (unsigned long long)(age / 86400));
 }
 
+static void format_when(const struct screen *screen, uint64_t at, char *text, size_t size)
+{
+	char left[SCREEN_FIGURE_SIZE];
+
+	*text = '\0';
+	if (!at)
+		return;
+	screen_duration(at > screen->now ? at - screen->now : 0, left);
+	snprintf(text, size, "in %s", left);
+}
+
 static void format_time(uint64_t at, char *text, size_t size)
 {
 	time_t seconds = (time_t)at;
@@ -155,6 +166,13 @@ void screen_format(const struct screen *screen, enum screen_kind kind, const str
 	case SCREEN_SHORT:
 		text_sanitize(ret_text, size < 13 ? size : 13, raw, strlen(raw), false);
 		break;
+	case SCREEN_ERROR:
+		text_copy(ret_text, size,
+			  number ? ota_err_name((enum ota_err)number) : "allowed");
+		break;
+	case SCREEN_WHEN:
+		format_when(screen, number, ret_text, size);
+		break;
 	case SCREEN_SHARE:
 		format_share(value, ret_text, size);
 		break;
@@ -170,15 +188,14 @@ void screen_format(const struct screen *screen, enum screen_kind kind, const str
 static const char *state_colour(const char *state)
 {
 	static const char *const good[] = {
-		"succeeded", "already_installed", "approved", "done", "active",
+		"succeeded", "already_installed", "approved", "done", "running",
 		"yes",	     "allowed",		  NULL};
 	static const char *const bad[] = {"failed",   "rolled_back", "rejected", "timed_out",
 					  "lost",     "denied",	     "halted",	 "refused",
 					  "reverted", NULL};
-	static const char *const care[] = {
-		"deferred", "quarantined", "held",  "awaiting_approval",
-		"canceled", "superseded",  "trial", "expired",
-		"aborted",  "removed",	   NULL};
+	static const char *const care[] = {"deferred", "quarantined", "held",  "unapproved",
+					   "canceled", "superseded",  "trial", "expired",
+					   "aborted",  "removed",     NULL};
 	static const char *const moving[] = {"offered",	   "downloading", "downloaded",
 					     "verified",   "installing",  "installed",
 					     "restarting", NULL};

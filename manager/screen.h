@@ -30,6 +30,8 @@ enum screen_kind {
 	SCREEN_YES,   /* yes or - */
 	SCREEN_LIST,  /* an array's texts, or an object's {name: number} pairs */
 	SCREEN_SHORT, /* the first 12 digits of a digest */
+	SCREEN_ERROR, /* an error number: its name, or "allowed" */
+	SCREEN_WHEN,  /* Unix seconds to come → "in 3 min 00 s" */
 	SCREEN_CODE,  /* a number of which 0 means none */
 	SCREEN_SHARE, /* of ten thousand → 12.5 % */
 };

@@ -131,7 +131,7 @@ static void print_cell(const struct screen *screen, enum screen_kind kind, const
 
 	if (is_right(kind))
 		fprintf(screen->out, "%*s", pad, "");
-	if (kind == SCREEN_STATE)
+	if (kind == SCREEN_STATE || kind == SCREEN_ERROR)
 		screen_state(screen, text, screen->out);
 	else
 		print_cut(text, width, screen->out);

@@ -4,15 +4,11 @@
 #include "own.h"
 
 static const struct screen_column list_columns[] = {
-	{"SEQ", "seq", SCREEN_NUMBER},
-	{"TIME", "time_ms", SCREEN_TIME_MS},
-	{"WHO", "who", SCREEN_TEXT},
-	{"FROM", "from", SCREEN_TEXT},
-	{"WHAT", "what", SCREEN_TEXT},
-	{"OBJECT", "object", SCREEN_TEXT},
-	{"DECISION", "decision", SCREEN_STATE},
-	{"WHY", "why", SCREEN_TEXT},
-	{NULL},
+	{"SEQ", "seq", SCREEN_NUMBER},	   {"TIME", "time_ms", SCREEN_TIME_MS},
+	{"WHO", "who", SCREEN_TEXT},	   {"FROM", "from", SCREEN_TEXT},
+	{"WHAT", "what", SCREEN_TEXT},	   {"PRODUCT", "product", SCREEN_TEXT},
+	{"OBJECT", "object", SCREEN_TEXT}, {"DECISION", "decision", SCREEN_ERROR},
+	{"WHY", "why", SCREEN_TEXT},	   {NULL},
 };
 
 static const struct screen_column verify_columns[] = {

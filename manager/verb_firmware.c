@@ -15,10 +15,10 @@ static const struct screen_column list_columns[] = {
 	{"SECURITY", "security_version", SCREEN_NUMBER},
 	{"HARDWARE", "hardware", SCREEN_LIST},
 	{"RUNNING", "running", SCREEN_NUMBER},
+	{"PROVEN", "proven", SCREEN_YES},
 	{"RELEASED", "released", SCREEN_YES},
 	{"DEVELOPMENT", "development", SCREEN_YES},
 	{"ADDED", "added", SCREEN_AGE},
-	{"BY", "by", SCREEN_TEXT},
 	{NULL},
 };
 
@@ -36,7 +36,7 @@ static const struct screen_column show_columns[] = {
 	{"notes", "notes", SCREEN_TEXT},
 	{"created", "created", SCREEN_TIME},
 	{"added", "added", SCREEN_TIME},
-	{"by", "by", SCREEN_TEXT},
+	{"has succeeded once", "proven", SCREEN_YES},
 	{"released", "released", SCREEN_YES},
 	{"devices running it", "running", SCREEN_NUMBER},
 	{NULL},

@@ -8,22 +8,15 @@ static const struct screen_column manager_columns[] = {
 	{"MANAGER", "name", SCREEN_TEXT},
 	{"PRODUCT", "product", SCREEN_TEXT},
 	{"ROLE", "role", SCREEN_TEXT},
-	{"ONLINE", "online", SCREEN_YES},
 	{"SINCE", "since", SCREEN_AGE},
-	{"BY", "by", SCREEN_TEXT},
 	{NULL},
 };
 
 static const struct screen_column token_columns[] = {
-	{"ID", "id", SCREEN_TEXT},
-	{"NAME", "name", SCREEN_TEXT},
-	{"PRODUCT", "product", SCREEN_TEXT},
-	{"ROLE", "role", SCREEN_TEXT},
-	{"CREATED", "created", SCREEN_AGE},
-	{"EXPIRES", "expires", SCREEN_TIME},
-	{"REVOKED", "revoked", SCREEN_TEXT},
-	{"BY", "by", SCREEN_TEXT},
-	{NULL},
+	{"ID", "id", SCREEN_TEXT},	     {"NAME", "name", SCREEN_TEXT},
+	{"PRODUCT", "product", SCREEN_TEXT}, {"ROLE", "role", SCREEN_TEXT},
+	{"CREATED", "created", SCREEN_AGE},  {"EXPIRES", "expires", SCREEN_TIME},
+	{"REVOKED", "revoked", SCREEN_TIME}, {NULL},
 };
 
 static const struct screen_column set_columns[] = {
@@ -110,8 +103,7 @@ static enum ota_err run_token_create(struct tool *tool, struct ota_why *why)
 		return err;
 	screen_record(&tool->screen, created_columns, view_root(tree));
 	screen_line(&tool->screen, SCREEN_NOTE, "the token, shown this once:");
-	fprintf(tool->screen.out, "%s.%s\n", view_text(view_at(view_root(tree), "id")),
-		view_text(view_at(view_root(tree), "secret")));
+	fprintf(tool->screen.out, "%s\n", view_text(view_at(view_root(tree), "secret")));
 	return OTA_OK;
 }
 

@@ -16,7 +16,7 @@ static const struct screen_column list_columns[] = {
 	{"TARGETED", "targeted", SCREEN_NUMBER},
 	{"UPDATES", "counts", SCREEN_LIST},
 	{"STARTED", "started", SCREEN_AGE},
-	{"BY", "by", SCREEN_TEXT},
+	{"BY", "manager", SCREEN_TEXT},
 	{NULL},
 };
 
@@ -32,10 +32,11 @@ static const struct screen_column show_columns[] = {
 	{"targeted", "targeted", SCREEN_NUMBER},
 	{"updates", "counts", SCREEN_LIST},
 	{"wave", "wave", SCREEN_NUMBER},
-	{"by", "by", SCREEN_TEXT},
+	{"by", "manager", SCREEN_TEXT},
+	{"approved by", "approver", SCREEN_TEXT},
 	{"created", "created", SCREEN_TIME},
 	{"started", "started", SCREEN_TIME},
-	{"ended", "ended", SCREEN_TIME},
+	{"this state since", "changed", SCREEN_TIME},
 	{"not before", "not_before", SCREEN_TIME},
 	{"turns fast at", "deadline", SCREEN_TIME},
 	{"expires", "not_after", SCREEN_TIME},
@@ -43,7 +44,7 @@ static const struct screen_column show_columns[] = {
 	{"may downgrade", "allow_downgrade", SCREEN_YES},
 	{"rolls back on halt", "rollback_on_halt", SCREEN_YES},
 	{"downloads at a time", "max_concurrent", SCREEN_CODE},
-	{"bytes a second", "rate", SCREEN_BYTES},
+	{"bytes a second", "rate", SCREEN_CODE},
 	{NULL},
 };
 
@@ -57,9 +58,8 @@ static const struct screen_column wave_columns[] = {
 
 static const struct screen_column error_columns[] = {
 	{"ERROR", "name", SCREEN_TEXT},
-	{"FROM VERSION", "version", SCREEN_TEXT},
 	{"COUNT", "count", SCREEN_NUMBER},
-	{"DEVICES", "sample", SCREEN_LIST},
+	{"FOR EXAMPLE", "device", SCREEN_TEXT},
 	{NULL},
 };
 
@@ -70,8 +70,8 @@ static const struct screen_column device_columns[] = {
 	{"ATTEMPT", "attempt", SCREEN_NUMBER},
 	{"VERIFIED", "done", SCREEN_BYTES},
 	{"OF", "total", SCREEN_BYTES},
-	{"FETCHED", "fetched", SCREEN_BYTES},
 	{"SINCE", "since", SCREEN_AGE},
+	{"NEXT", "due", SCREEN_WHEN},
 	{"ERROR", "error.name", SCREEN_TEXT},
 	{"MESSAGE", "error.message", SCREEN_TEXT},
 	{NULL},

@@ -234,12 +234,23 @@ static const struct view *member(const struct view *object, const char *name, si
 	return NULL;
 }
 
+static const struct view *last_element(const struct view *array)
+{
+	const struct view *each = array->first;
+
+	while (each && each->next)
+		each = each->next;
+	return each;
+}
+
 const struct view *view_at(const struct view *object, const char *path)
 {
 	while (object && *path) {
 		size_t len = strcspn(path, ".");
 
-		object = member(object, path, len);
+		object = object->kind == VIEW_ARRAY && len == 4 && !memcmp(path, "last", len)
+				 ? last_element(object)
+				 : member(object, path, len);
 		path += len;
 		path += *path == '.';
 	}

@@ -30,7 +30,9 @@ void view_free(struct view_tree *tree);		/* NULL is fine */
 void view_free_place(struct view_tree **place); /* for AUTO() */
 const struct view *view_root(const struct view_tree *tree);
 
-/* The member at a path of names joined by dots, or NULL. */
+/* The member at a path of names joined by dots, or NULL. In an array, "last" is its last
+ * element.
+ */
 const struct view *view_at(const struct view *object, const char *path);
 /* The elements of an array or the members of an object, in order. */
 const struct view *view_first(const struct view *parent);
