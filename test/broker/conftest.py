@@ -7,6 +7,7 @@ the signing keys."""
 import os
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from harness.agent import Agent, Otactl  # noqa: E402
 from harness.broker import Broker  # noqa: E402
 from harness.device import Device  # noqa: E402
 from harness.firmware import Image, filler  # noqa: E402
+from harness.fleetsim import Fleetsim  # noqa: E402
 from harness.manager import Manager  # noqa: E402
 from harness.signing import Trust  # noqa: E402
 from pki import Pki  # noqa: E402
@@ -149,8 +151,8 @@ def devices(broker, alice, product, closing):
             alice.ask("device.import", {"product": product, "devices": names[at:at + 1000]})
         made = [closing.keep(Device(broker, name, product, **how)) for name in names]
         if join:
-            for device in made:
-                device.join()
+            with ThreadPoolExecutor(8) as pool:
+                list(pool.map(Device.join, made))
         return made
     return make
 
@@ -165,6 +167,20 @@ def agents(broker, alice, product, directory, trust, closing):
         image = image or Image(product, "1.0", filler(100_000, 1))
         return closing.keep(Agent(how.pop("broker", broker), name, directory / "agents" / name,
                                   trust, image, product, **how))
+    return make
+
+
+@pytest.fixture
+def fleets(broker, alice, product, directory, trust, closing):
+    """fleets(500, vanish=100) is a running fleetsim of approved devices d1 … d500."""
+    def make(count, first=1, **options):
+        names = [f"d{number}" for number in range(first, first + count)]
+        for at in range(0, count, 1000):
+            alice.ask("device.import", {"product": product, "devices": names[at:at + 1000]})
+        (directory / "fleet-root.json").write_text(trust.root)
+        return closing.keep(Fleetsim(broker, directory / f"fleet{first}.log", count, first=first,
+                                     product=product, root=directory / "fleet-root.json",
+                                     **options)).start()
     return make
 
 

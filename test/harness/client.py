@@ -13,11 +13,10 @@ V5, V311 = mqtt.MQTTv5, mqtt.MQTTv311
 
 
 class Refused(Exception):
-    """The broker refused the connection; `code` is its reason."""
+    """The broker refused the connection, or closed it before it had answered."""
 
     def __init__(self, code):
         super().__init__(f"refused: {code}")
-        self.code = code
 
 
 class _Loop(mqtt.Client):
@@ -127,7 +126,7 @@ class Client:
                   "an answer to CONNECT")
         if not self.connected:
             self.mqtt.loop_stop()
-            raise Refused(self.refusal or self.end)
+            raise Refused(f"{self.refusal or self.end}\n{self.broker.tail()}")
         return self
 
     def close(self):

@@ -60,7 +60,8 @@ class Fleetsim:
             figures = self.status()
             if condition(figures):
                 return figures
-            assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}: {figures}"
+            assert time.monotonic() < deadline, \
+                f"not within {seconds:g} s: {what() if callable(what) else what}: {figures}"
             time.sleep(pause)
 
     def join(self, seconds=60):
