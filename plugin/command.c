@@ -450,6 +450,27 @@ static void carry_out(struct command_call *call)
 		command_finish(call, err, &why);
 }
 
+/* The id of a request that cannot be read, so that its sender hears why and does not wait: the
+ * first that looks like one. It goes only back to where it came from. */
+static void guess_id(struct command *command, const char *payload, size_t len)
+{
+	static const char key[] = "\"id\":";
+	const char *at = memmem(payload, len, key, sizeof(key) - 1), *end = payload + len;
+	size_t used = 0;
+
+	if (!at)
+		return;
+	at += sizeof(key) - 1;
+	while (at < end && *at == ' ')
+		at++;
+	if (at == end || *at++ != '"')
+		return;
+	while (at < end && used + 1 < sizeof(command->id) && *at != '"' && *at != '\\' &&
+	       (unsigned char)*at >= ' ' && (unsigned char)*at < 0x7f)
+		command->id[used++] = *at++;
+	command->id[used] = '\0';
+}
+
 void command_message(struct service *service, struct session *session, const void *payload,
 		     size_t len)
 {
@@ -473,7 +494,6 @@ void command_message(struct service *service, struct session *session, const voi
 	text_copy(call->from, sizeof(call->from), session->address);
 	err = command_read(payload, len, &call->command, &why);
 	if (err) {
-		/* Without an id nobody can be answered. */
 		struct service_deed deed;
 
 		service->figures.malformed++;
@@ -482,6 +502,9 @@ void command_message(struct service *service, struct session *session, const voi
 		deed.decision = err;
 		deed.why = why.text;
 		service_blame(service, session, &deed);
+		guess_id(&call->command, payload, len);
+		if (call->command.id[0])
+			reply(call, err, &why);
 		call_free(call);
 	} else {
 		carry_out(call);

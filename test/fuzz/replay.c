@@ -41,8 +41,8 @@ static void change_and_give(uint8_t *bytes, size_t len)
 		size_t at = next_number(&state) % len;
 		uint8_t kept = bytes[at];
 
-		bytes[at] = i % 2 ? (uint8_t)next_number(&state)
-				  : (uint8_t)(kept ^ (1u << next_number(&state) % 8));
+		bytes[at] = (uint8_t)(i % 2 ? next_number(&state)
+				  : kept ^ (1u << next_number(&state) % 8));
 		give(bytes, len);
 		bytes[at] = kept;
 	}
