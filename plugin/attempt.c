@@ -157,7 +157,7 @@ void attempt_set_state(struct engine *engine, struct update *update, enum update
 	update->state = (uint8_t)state;
 	attempt_count(update, 1);
 	if (state != UPDATE_OFFERED && state != UPDATE_DOWNLOADING)
-		rollout_free_place(update);
+		rollout_free_place(engine, update);
 	attempt_deadline(engine, update);
 	save_update(engine, update);
 }

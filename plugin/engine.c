@@ -237,9 +237,9 @@ static void greet_target(struct engine *engine, struct device *device,
 	    fleet_runs(device, release->firmware))
 		rollout_send(engine, device, CONTROL_REVERT, release);
 	/* Nothing shows that the offer survived the last connection: once more, the same
-	 * attempt. */
-	if (first && update->state == UPDATE_OFFERED && !in_hand && !hello->has_trial &&
-	    !fleet_runs(device, release->firmware))
+	 * attempt; but not while it finishes an older one. */
+	if (first && !rollout_finishes_older(update) && update->state == UPDATE_OFFERED &&
+	    !in_hand && !hello->has_trial && !fleet_runs(device, release->firmware))
 		attempt_event(engine, update, UPDATE_EVENT_OFFER);
 	else if ((update->state == UPDATE_OFFERED || update->state == UPDATE_DEFERRED) &&
 		 in_hand && (update->flags & UPDATE_PLACE))
@@ -353,7 +353,7 @@ enum ota_err engine_consent(struct engine *engine, const char *id,
 	update = device->target ? device_update(device, device->target) : NULL;
 	if (update) {
 		if (!device->gate_download && update->state == UPDATE_OFFERED)
-			rollout_free_place(update);
+			rollout_free_place(engine, update);
 		attempt_deadline(engine, update);
 	}
 	fleet_recompute(engine, device);

@@ -141,11 +141,13 @@ void attempt_free(struct engine *engine, struct update *update);
 
 /* REASON_NONE: it may start now. */
 enum reason rollout_blocked(const struct engine *engine, const struct update *update);
+/* Another update of the device is being installed or on trial. */
+bool rollout_finishes_older(const struct update *update);
 /* Starts the device's target, or resumes it, when it may. */
 void rollout_consider(struct engine *engine, struct device *device);
 uint32_t rollout_place_limit(const struct engine *engine, const struct release *release);
 bool rollout_take_place(struct engine *engine, struct update *update);
-void rollout_free_place(struct update *update);
+void rollout_free_place(struct engine *engine, struct update *update);
 void rollout_walk(struct release *release);
 bool rollout_walk_slice(struct engine *engine, struct release *release);
 bool rollout_fan_slice(struct engine *engine, struct release *release);

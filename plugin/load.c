@@ -230,10 +230,9 @@ static void restore_update(struct engine *engine, struct update *update,
 				  from->error_detail,
 				  from->error_message ? from->error_message : "");
 	attempt_count(update, 1);
-	if (from->flags & UPDATE_PLACE) { /* even beyond a limit that was lowered meanwhile */
-		update->flags |= UPDATE_PLACE;
-		update->release->places++;
-	}
+	if ((from->flags & UPDATE_PLACE) && !rollout_take_place(engine, update))
+		update->release->starved =
+			true; /* the limit was lowered: it waits for a chunk */
 	timer_set(&engine->timers, update, due_after_start(engine, update, from->due_ms));
 }
 

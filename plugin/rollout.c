@@ -27,10 +27,11 @@ bool rollout_take_place(struct engine *engine, struct update *update)
 	}
 	release->places++;
 	update->flags |= UPDATE_PLACE;
+	save_update(engine, update);
 	return true;
 }
 
-void rollout_free_place(struct update *update)
+void rollout_free_place(struct engine *engine, struct update *update)
 {
 	struct release *release = update->release;
 
@@ -38,6 +39,7 @@ void rollout_free_place(struct update *update)
 		return;
 	update->flags &= (uint16_t)~UPDATE_PLACE;
 	release->places--;
+	save_update(engine, update);
 	if (release->starved && !release->walk_left)
 		rollout_walk(release);
 }
@@ -74,7 +76,7 @@ static enum reason release_reason(const struct update *update)
 	return REASON_NO_RELEASE;
 }
 
-static bool finishes_older(const struct update *update)
+bool rollout_finishes_older(const struct update *update)
 {
 	for (const struct update *other = update->device->updates; other;
 	     other = other->older) {
@@ -123,7 +125,7 @@ enum reason rollout_blocked(const struct engine *engine, const struct update *up
 	if (state > UPDATE_DEFERRED || (update->flags & UPDATE_CANCELING))
 		return REASON_IN_HAND;
 	reason = release_reason(update);
-	if (!reason && finishes_older(update))
+	if (!reason && rollout_finishes_older(update))
 		reason = REASON_BUSY_OLDER;
 	return reason ? reason : moment_reason(engine, update);
 }
