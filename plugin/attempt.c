@@ -162,12 +162,19 @@ void attempt_set_state(struct engine *engine, struct update *update, enum update
 	save_update(engine, update);
 }
 
+/* Every offer has its own number, so that what comes back tells which one it answers. */
+static void next_attempt(struct update *update)
+{
+	update->attempt++;
+	update->seq = 0;
+	update->done = update->total = 0;
+	update->flags &= (1u << UPDATE_RANK_SHIFT) - 1;
+}
+
 static void begin_again(struct engine *engine, struct update *update)
 {
 	if (update->attempt)
-		update->attempt++;
-	update->seq = 0;
-	update->done = update->total = 0;
+		next_attempt(update);
 	update->flags &= UPDATE_TOLD | UPDATE_DIRTY;
 	attempt_set_state(engine, update, UPDATE_TARGETED);
 }
@@ -258,8 +265,9 @@ bool attempt_event(struct engine *engine, struct update *update, enum update_eve
 	if (step.action == UPDATE_ACT_AGAIN) {
 		begin_again(engine, update);
 	} else if (step.next != before || event == UPDATE_EVENT_OFFER) {
-		if (event == UPDATE_EVENT_OFFER && update->attempt == 0)
-			update->attempt = 1;
+		if (event == UPDATE_EVENT_OFFER &&
+		    (update->attempt == 0 || step.next == before))
+			next_attempt(update);
 		attempt_set_state(engine, update, step.next);
 	}
 	if (told || event == UPDATE_EVENT_OFFER)

@@ -236,8 +236,8 @@ static void greet_target(struct engine *engine, struct device *device,
 	if (update->flags & UPDATE_REVERTING && update->state == UPDATE_SUCCEEDED &&
 	    fleet_runs(device, release->firmware))
 		rollout_send(engine, device, CONTROL_REVERT, release);
-	/* Nothing shows that the offer survived the last connection: once more, the same
-	 * attempt; but not while it finishes an older one. */
+	/* Nothing shows that the offer survived the last connection: once more; but not while
+	 * it finishes an older one. */
 	if (first && !rollout_finishes_older(update) && update->state == UPDATE_OFFERED &&
 	    !in_hand && !hello->has_trial && !fleet_runs(device, release->firmware))
 		attempt_event(engine, update, UPDATE_EVENT_OFFER);
@@ -287,7 +287,10 @@ static struct update *offered_meanwhile(const struct device *device, const struc
 {
 	struct update *update = device->target ? device_update(device, device->target) : NULL;
 
-	return update && update != older && update->state == UPDATE_OFFERED ? update : NULL;
+	if (!update || update == older || update->state != UPDATE_OFFERED)
+		return NULL;
+	return update->flags >> UPDATE_RANK_SHIFT ? NULL
+						  : update; /* it has shown that it knows */
 }
 
 enum ota_err engine_report(struct engine *engine, const char *id, const struct report *report,
