@@ -1,5 +1,6 @@
 #include "bootstate.h"
 
+#include <stdio.h>
 #include <string.h>
 
 const char *const boot_slot_names[] = {"a", "b", NULL};
@@ -46,6 +47,56 @@ const struct boot_state bootstate_factory = {
 	.active = BOOT_SLOT_A,
 	.bootable = {true, false},
 };
+
+void bootstate_to_text(const struct boot_state *state, char ret_text[BOOT_TEXT_SIZE])
+{
+	snprintf(ret_text, BOOT_TEXT_SIZE, "%s %s %s %u %u %u %u",
+		 boot_phase_names[state->phase], boot_slot_names[state->active],
+		 boot_slot_names[state->trying], state->tries, state->bootable[BOOT_SLOT_A],
+		 state->bootable[BOOT_SLOT_B], state->exhausted);
+}
+
+static bool word_among(const char *word, const char *const *names, unsigned *ret_index)
+{
+	for (unsigned i = 0; names[i]; i++) {
+		if (strcmp(word, names[i]) != 0)
+			continue;
+		*ret_index = i;
+		return true;
+	}
+	return false;
+}
+
+bool bootstate_from_text(const char *text, struct boot_state *ret_state)
+{
+	static const char *const no_yes[] = {"0", "1", NULL};
+	static const char *const digits[] = {"0", "1", "2", "3", "4", "5",
+					     "6", "7", "8", "9", NULL};
+	const char *const *const words[] = {
+		boot_phase_names, boot_slot_names, boot_slot_names, digits,
+		no_yes,		  no_yes,	   no_yes};
+	char copy[BOOT_TEXT_SIZE], *rest = copy;
+	unsigned value[7];
+
+	if (!text_copy(copy, sizeof(copy), text))
+		return false;
+	for (unsigned i = 0; i < 7; i++) {
+		const char *word = strsep(&rest, " ");
+		if (!word || !word_among(word, words[i], &value[i]))
+			return false;
+	}
+	if (rest)
+		return false;
+	*ret_state = (struct boot_state){
+		.phase = (enum boot_phase)value[0],
+		.active = (enum boot_slot)value[1],
+		.trying = (enum boot_slot)value[2],
+		.tries = value[3],
+		.bootable = {value[4] != 0, value[5] != 0},
+		.exhausted = value[6] != 0,
+	};
+	return true;
+}
 
 static enum ota_err bootstate_read(const struct boot_store *store, struct boot_state *ret_state,
 				   struct ota_why *why)

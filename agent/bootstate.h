@@ -74,6 +74,14 @@ extern const struct boot_state bootstate_factory;
 /* False for a state that no arrow leads to; it is never acted upon. */
 bool bootstate_is_sound(const struct boot_state *state);
 
+/* The state in words, as bootloader scripts and programs read it:
+ *   <phase> <active> <trying> <tries> <bootable a> <bootable b> <exhausted>
+ * "trying a b 2 1 1 0"; the last three are 0 or 1. */
+#define BOOT_TEXT_SIZE 32
+void bootstate_to_text(const struct boot_state *state, char ret_text[BOOT_TEXT_SIZE]);
+/* False for any other text. */
+bool bootstate_from_text(const char *text, struct boot_state *ret_state);
+
 /* The slot that runs now, as far as the boot state knows. */
 enum boot_slot bootstate_running(const struct boot_state *state);
 /* The slot that an update may write: the one that does not run. */

@@ -5,7 +5,7 @@
  *
  * The state is one variable, which GRUB's script takes apart with regexp:
  *
- *   ota_state=<phase> <active> <trying> <tries> <bootable a> <bootable b> <exhausted>
+ *   ota_state=<the state as bootstate_to_text() has it>
  *
  * and stands first, inside the first sector together with the signature. A sector is written
  * whole or not at all by any disk with power-loss protection of single sectors; where even that
@@ -17,11 +17,10 @@
 #include <fcntl.h>
 #include <string.h>
 
-#define GRUB_SIZE	1024u
-#define GRUB_SIGNATURE	"# GRUB Environment Block\n"
-#define GRUB_SIGNED	(sizeof(GRUB_SIGNATURE) - 1)
-#define GRUB_VARIABLE	"ota_state="
-#define GRUB_VALUE_SIZE 64u
+#define GRUB_SIZE      1024u
+#define GRUB_SIGNATURE "# GRUB Environment Block\n"
+#define GRUB_SIGNED    (sizeof(GRUB_SIGNATURE) - 1)
+#define GRUB_VARIABLE  "ota_state="
 
 struct grub_store {
 	const struct disk *disk;
@@ -89,47 +88,10 @@ static bool grub_is_ours(const char *line, size_t len)
 	       memcmp(line, GRUB_VARIABLE, sizeof(GRUB_VARIABLE) - 1) == 0;
 }
 
-static bool word_among(const char *word, const char *const *names, unsigned *ret_index)
-{
-	for (unsigned i = 0; names[i]; i++) {
-		if (strcmp(word, names[i]) != 0)
-			continue;
-		*ret_index = i;
-		return true;
-	}
-	return false;
-}
-
-static bool state_from_text(char *text, struct boot_state *ret_state)
-{
-	static const char *const no_yes[] = {"0", "1", NULL};
-	static const char *const digits[] = {"0", "1", "2", "3", "4", "5",
-					     "6", "7", "8", "9", NULL};
-	const char *const *const words[] = {
-		boot_phase_names, boot_slot_names, boot_slot_names, digits,
-		no_yes,		  no_yes,	   no_yes};
-	unsigned value[7];
-
-	for (unsigned i = 0; i < 7; i++) {
-		const char *word = strsep(&text, " ");
-		if (!word || !word_among(word, words[i], &value[i]))
-			return false;
-	}
-	*ret_state = (struct boot_state){
-		.phase = (enum boot_phase)value[0],
-		.active = (enum boot_slot)value[1],
-		.trying = (enum boot_slot)value[2],
-		.tries = value[3],
-		.bootable = {value[4] != 0, value[5] != 0},
-		.exhausted = value[6] != 0,
-	};
-	return !text;
-}
-
 static enum ota_err grub_read(void *ctx, struct boot_state *ret_state, struct ota_why *why)
 {
 	const struct grub_store *grub = ctx;
-	char block[GRUB_SIZE], value[GRUB_VALUE_SIZE];
+	char block[GRUB_SIZE], value[BOOT_TEXT_SIZE];
 	enum ota_err err = grub_read_block(grub, block, why);
 
 	if (err)
@@ -143,7 +105,7 @@ static enum ota_err grub_read(void *ctx, struct boot_state *ret_state, struct ot
 			break;
 		memcpy(value, block + at + prefix, len - prefix - 1);
 		value[len - prefix - 1] = '\0';
-		if (state_from_text(value, ret_state))
+		if (bootstate_from_text(value, ret_state))
 			return OTA_OK;
 		return ota_fail(why, OTA_BOOTLOADER_ERROR,
 				"'%s': the variable ota_state cannot be read", grub->path);
@@ -156,17 +118,15 @@ static enum ota_err grub_write(void *ctx, const struct boot_state *state, struct
 {
 	const struct grub_store *grub = ctx;
 	const struct disk *disk = grub->disk;
-	char block[GRUB_SIZE], fresh[GRUB_SIZE];
+	char block[GRUB_SIZE], fresh[GRUB_SIZE], value[BOOT_TEXT_SIZE];
 	enum ota_err err = grub_read_block(grub, block, why);
 
 	if (err)
 		return err;
 	size_t used = grub_used(block);
-	int len = snprintf(fresh, sizeof(fresh), "%s%s%s %s %s %u %u %u %u\n", GRUB_SIGNATURE,
-			   GRUB_VARIABLE, boot_phase_names[state->phase],
-			   boot_slot_names[state->active], boot_slot_names[state->trying],
-			   state->tries, state->bootable[BOOT_SLOT_A],
-			   state->bootable[BOOT_SLOT_B], state->exhausted);
+	bootstate_to_text(state, value);
+	int len = snprintf(fresh, sizeof(fresh), "%s%s%s\n", GRUB_SIGNATURE, GRUB_VARIABLE,
+			   value);
 	size_t to = (size_t)len;
 	for (size_t at = GRUB_SIGNED, line; (line = grub_line(block, at, used)) > 0;
 	     at += line) {
