@@ -142,11 +142,21 @@ static struct raw *new_raw(struct link_client *client, enum raw_kind kind)
 
 /* --- callbacks: paho's threads --- */
 
+/* "thread:error:number:library:function:reason:file:line": what is for people is the reason. */
 static int on_tls_error(const char *text, size_t len, void *context)
 {
 	struct link_client *client = context;
+	char line[256];
+	const char *at = line;
 
-	text_sanitize(client->tls_error, sizeof(client->tls_error), text, len, false);
+	text_sanitize(line, sizeof(line), text, len, false);
+	for (int colons = 0; colons < 5 && at; colons++) {
+		at = strchr(at, ':');
+		at = at ? at + 1 : NULL;
+	}
+	at = at && *at ? at : line;
+	text_sanitize(client->tls_error, sizeof(client->tls_error), at, strcspn(at, ":"),
+		      false);
 	return 1;
 }
 
@@ -181,7 +191,10 @@ static void explain_failure(struct link_client *client, const MQTTAsync_failureD
 		err = tls_diagnose(link->options.broker, &files, DIAGNOSE_TIMEOUT_MS, why);
 	if (err)
 		return;
-	if (client->tls_error[0])
+	if (strstr(client->tls_error, "unexpected eof"))
+		err = ota_fail(why, OTA_CONNECTION_LOST,
+			       "the broker closed the connection during the TLS handshake");
+	else if (client->tls_error[0])
 		err = ota_fail(why, OTA_TLS_VERIFY_FAILED, "TLS: %s", client->tls_error);
 	else
 		err = ota_fail(why, OTA_CONNECTION_LOST, "connect to '%s': %s",

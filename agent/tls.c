@@ -291,7 +291,7 @@ enum ota_err tls_diagnose(const char *broker, const struct tls_files *files, int
 	err = explain_verify(ssl, host, why);
 	if (err)
 		return err;
-	if (!code)
+	if (!code || ERR_GET_REASON(code) == SSL_R_UNEXPECTED_EOF_WHILE_READING)
 		return ota_fail(why, OTA_CONNECTION_LOST,
 				"the broker closed the connection during the TLS handshake");
 	return ota_fail(why, OTA_TLS_VERIFY_FAILED, "TLS handshake: %s", reason);
