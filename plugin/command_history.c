@@ -122,6 +122,7 @@ static void show_stored(struct text *to, struct service *service)
 
 	worker_figures(service->worker, &worker);
 	show_open(to, "stored");
+	show_number(to, "seq", engine_last_sequence(service->engine));
 	show_number(to, "reports", service->figures.reports);
 	show_number(to, "commits", worker.commits.count);
 	show_number(to, "commit_p50_us", metric_quantile(&worker.commits, 500));

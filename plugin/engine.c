@@ -55,6 +55,11 @@ uint64_t engine_next_sequence(struct engine *engine)
 	return ++engine->sequence;
 }
 
+uint64_t engine_last_sequence(const struct engine *engine)
+{
+	return engine->sequence;
+}
+
 void engine_connected(struct engine *engine, const char *id)
 {
 	struct device *device = roster_device(engine, id);

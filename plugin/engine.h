@@ -102,6 +102,8 @@ void engine_saved(struct engine *engine, uint64_t ticket, enum ota_err err);
 uint64_t engine_ticket(const struct engine *engine);
 /* The one sequence of reports, events and audit rows: counts up, never repeats. */
 uint64_t engine_next_sequence(struct engine *engine);
+/* The last number given out. */
+uint64_t engine_last_sequence(const struct engine *engine);
 
 /* ---- commands; the caller has authorised them. Each leaves all as it was when it fails. ----
  */

@@ -60,6 +60,18 @@ static bool may_speak(struct service *service, struct session *session, enum top
 	return ok;
 }
 
+/* What a device says is shown to people: it is stored without what hides or reorders text. */
+static void make_inert(char *text, bool lines)
+{
+	size_t size = text ? strlen(text) + 1 : 0;
+	AUTO_FREE char *copy = text ? strdup(text) : NULL;
+
+	if (copy)
+		text_sanitize(text, size, copy, size - 1, lines);
+	else if (text)
+		*text = 0;
+}
+
 static void take_hello(struct service *service, struct session *session, const void *payload,
 		       size_t len)
 {
@@ -71,6 +83,9 @@ static void take_hello(struct service *service, struct session *session, const v
 		malformed(service, session, "hello", &why, err);
 		return;
 	}
+	make_inert(hello.agent, false);
+	make_inert(hello.reason, false);
+	make_inert(hello.window, false);
 	err = engine_hello(service->engine, session->identity.name, &hello, &why);
 	if (err)
 		blame(service, session, "hello", &why, err);
@@ -88,6 +103,9 @@ static void take_report(struct service *service, struct session *session, const 
 		malformed(service, session, "report", &why, err);
 		return;
 	}
+	make_inert(report.reason, false);
+	make_inert(report.error.message, false);
+	make_inert(report.error.log, true);
 	service->figures.reports++;
 	err = engine_report(service->engine, session->identity.name, &report, &why);
 	if (err)
@@ -106,6 +124,8 @@ static void take_consent(struct service *service, struct session *session, const
 		malformed(service, session, "consent", &why, err);
 		return;
 	}
+	make_inert(consent.reason, false);
+	make_inert(consent.window, false);
 	err = engine_consent(service->engine, session->identity.name, &consent, &why);
 	if (err)
 		blame(service, session, "consent", &why, err);

@@ -100,8 +100,12 @@ void compat_put_device(void *ctx)
 	struct ota_why why = {0};
 	size_t len;
 	const char *bytes = http_body(exchange->http, &len);
-	enum ota_err err = view_read(bytes, len, HTTP_BODY_MAX, &body, &why);
-	const struct view *root = err ? NULL : view_root(body);
+	enum ota_err err = server_check_developer(exchange, &why);
+	const struct view *root;
+
+	if (!err)
+		err = view_read(bytes, len, HTTP_BODY_MAX, &body, &why);
+	root = err ? NULL : view_root(body);
 
 	text_printf(&show, "{\"device\":\"%s\"}", device);
 	if (!err && view_kind(root) != VIEW_OBJECT)
@@ -142,9 +146,9 @@ static void put_cell(struct text *to, const char *value, bool last)
 
 static void put_rows(struct text *to, const struct view *items)
 {
-	static const char *const columns[] = {"device", "state",      "attempt",      "since",
-					      "wave",	"done",	      "total",	      "fetched",
-					      "reason", "error.name", "error.message"};
+	static const char *const columns[] = {
+		"device", "state", "attempt",  "since",	     "wave",
+		"done",	  "total", "failures", "error.name", "error.message"};
 	size_t count = sizeof columns / sizeof *columns;
 
 	for (const struct view *row = view_first(items); row; row = view_next(row))
@@ -162,9 +166,8 @@ void compat_report_csv(void *ctx)
 	enum ota_err err = OTA_OK;
 	bool more = true;
 
-	text_put(&csv,
-		 "device,state,attempt,since,wave,done_bytes,total_bytes,fetched_bytes,reason,"
-		 "error,message\r\n");
+	text_put(&csv, "device,state,attempt,since,wave,done_bytes,total_bytes,failures,"
+		       "error,message\r\n");
 	while (!err && more) {
 		AUTO(view_free_place) struct view_tree *tree = NULL;
 		struct text args = {0};
@@ -302,8 +305,10 @@ void compat_release_firmware(void *ctx)
 	struct ota_why why = {0};
 	size_t len;
 	const char *bytes = http_body(exchange->http, &len);
-	enum ota_err err = view_read(bytes, len, HTTP_BODY_MAX, &body, &why);
+	enum ota_err err = server_check_developer(exchange, &why);
 
+	if (!err)
+		err = view_read(bytes, len, HTTP_BODY_MAX, &body, &why);
 	if (!err)
 		err = make_release(exchange, view_root(body), &payload, &why);
 	if (err)

@@ -49,7 +49,7 @@ static const struct option_row rows[] = {
 	{"spool", OPTION_PATH, offsetof(struct options, spool), 0, 0, "/var/lib/ota-console",
 	 NULL, "directory for images on their way from a browser"},
 	{"spool_bytes", OPTION_NUMBER, offsetof(struct options, spool_bytes), 1 << 20,
-	 UINT64_C(1) << 50, "8G", NULL, "bytes of such images at most"},
+	 UINT64_C(1) << 50, "8G", NULL, "bytes of such images at most", .bytes = true},
 	{"connections", OPTION_NUMBER, offsetof(struct options, connections), 8, 10000, "512",
 	 NULL, "HTTP connections at a time"},
 	{"rate", OPTION_NUMBER, offsetof(struct options, rate), 1, 100000, "10", NULL,
@@ -232,7 +232,8 @@ int main(int argc, char **argv)
 	if (argc != 3 || strcmp(argv[1], "--config"))
 		return usage(stderr, 2);
 	if (option_defaults(rows, &options, &why) ||
-	    option_read_file(rows, &options, argv[2], &why) || check_listener(&options, &why))
+	    option_read_file(rows, &options, argv[2], &why) ||
+	    option_complete(rows, &options, argv[2], &why) || check_listener(&options, &why))
 		status = complain(&why);
 	else
 		status = serve(&options);

@@ -140,7 +140,8 @@ static void stream_ask(struct live *live, struct stream *stream)
 
 	if (stream->seq_known) {
 		request.verb = "event.list";
-		text_printf(&args, "{\"product\":\"%s\",\"after\":%" PRIu64 ",\"limit\":%d}",
+		text_printf(&args,
+			    "{\"product\":\"%s\",\"after\":\"%" PRIu64 "\",\"limit\":%d}",
 			    stream->product, stream->seq, PAGE);
 		request.args = args.data;
 	}
@@ -238,17 +239,63 @@ void live_free(struct live *live)
 	free(live);
 }
 
+static void stream_start(struct stream *stream, struct exchange *exchange)
+{
+	struct live *live = stream->live;
+
+	http_set_header(exchange->http, "Cache-Control", "no-store");
+	pthread_mutex_lock(&live->lock);
+	if (live->count < LIVE_STREAMS_MAX && !live->stopping)
+		stream->out = http_stream_begin(exchange->http, "text/event-stream", stream);
+	if (stream->out) {
+		stream->beat_ms = now_ms() + LIVE_BEAT_MS;
+		stream->next = live->streams;
+		live->streams = stream;
+		live->count++;
+		stream_put(stream, ":\n\n", 3);
+		pthread_cond_signal(&live->wake);
+	}
+	pthread_mutex_unlock(&live->lock);
+	if (!stream->out) {
+		free(stream);
+		problem_answer(exchange->http, OTA_BUSY, "too many live streams are open");
+	}
+}
+
+struct opening {
+	struct exchange *exchange;
+	struct stream *stream;
+};
+
+static void on_opened(void *ctx, enum ota_err err, const struct ota_why *why,
+		      const struct view *result)
+{
+	struct opening opening = *(struct opening *)ctx;
+
+	(void)result;
+	free(ctx);
+	if (err) {
+		free(opening.stream);
+		server_refuse(opening.exchange, why);
+	} else {
+		stream_start(opening.stream, opening.exchange);
+	}
+}
+
+/* Asks the plugin first whether this token may read this product's events at all. */
 void live_open(struct live *live, struct exchange *exchange)
 {
 	const char *last = http_header(exchange->http, "Last-Event-ID");
 	struct stream *stream = calloc(1, sizeof *stream);
+	struct opening *opening = calloc(1, sizeof *opening);
+	struct control_request request = {.verb = "event.list", .token = exchange->token};
+	struct text args = {0};
+	struct ota_why why = {0};
 
-	pthread_mutex_lock(&live->lock);
-	bool full = live->count >= LIVE_STREAMS_MAX || live->stopping;
-	pthread_mutex_unlock(&live->lock);
-	if (!stream || full) {
+	if (!stream || !opening) {
 		free(stream);
-		problem_answer(exchange->http, OTA_BUSY, "too many live streams are open");
+		free(opening);
+		problem_answer(exchange->http, OTA_OUT_OF_MEMORY, "no memory for the stream");
 		return;
 	}
 	stream->live = live;
@@ -257,21 +304,16 @@ void live_open(struct live *live, struct exchange *exchange)
 	text_copy(stream->token, sizeof stream->token, exchange->token);
 	if (last)
 		stream->seq_known = text_to_u64(last, JSON_INT_MAX, &stream->seq);
-	http_set_header(exchange->http, "Cache-Control", "no-store");
-	pthread_mutex_lock(&live->lock);
-	stream->out = http_stream_begin(exchange->http, "text/event-stream", stream);
-	if (stream->out) {
-		stream->beat_ms = now_ms() + LIVE_BEAT_MS;
-		stream->next = live->streams;
-		live->streams = stream;
-		live->count++;
-		stream_put(stream, ":\n\n", 3);
-		pthread_cond_signal(&live->wake);
-	} else {
+	*opening = (struct opening){exchange, stream};
+	text_printf(&args, "{\"product\":\"%s\",\"after\":\"%" PRIu64 "\",\"limit\":1}",
+		    stream->product, JSON_INT_MAX - 1);
+	request.args = args.data;
+	if (control_send(live->control, &request, on_opened, opening, &why)) {
 		free(stream);
-		problem_answer(exchange->http, OTA_OUT_OF_MEMORY, "no memory for the stream");
+		free(opening);
+		server_refuse(exchange, &why);
 	}
-	pthread_mutex_unlock(&live->lock);
+	text_done(&args);
 }
 
 void live_closed(struct live *live, void *closed)

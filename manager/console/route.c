@@ -2,6 +2,7 @@
 
 #include "json.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -45,7 +46,6 @@ static const struct route routes[] = {
 	 false},
 	{"GET", X "/why", ROUTE_COMMAND, "device.why", NULL, 200, false, false},
 	{"POST", X "/retry", ROUTE_COMMAND, "device.retry", NULL, 200, true, false},
-	{"POST", X "/revert", ROUTE_COMMAND, "device.revert", NULL, 200, true, false},
 	{"POST", X "/ping", ROUTE_COMMAND, "device.ping", NULL, 200, false, false},
 
 	{"GET", P "/groups", ROUTE_COMMAND, "group.list", page, 200, false, false},
@@ -211,11 +211,16 @@ struct query {
 	bool first;
 };
 
+/* A value whose form has been checked. */
 static void put_member(struct query *query, const char *name, const char *value, char form)
 {
+	uint64_t number = 0;
+
 	text_printf(query->to, "%s\"%s\":", query->first ? "" : ",", name);
 	query->first = false;
-	if (form == '#' || form == '?')
+	if (form == '#' && text_to_u64(value, JSON_INT_MAX, &number))
+		text_printf(query->to, "%" PRIu64, number); /* JSON has no leading zeros */
+	else if (form == '?')
 		text_put(query->to, value);
 	else
 		json_put_string(query->to, value);

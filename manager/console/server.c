@@ -117,6 +117,25 @@ enum ota_err server_ask(struct exchange *exchange, const char *verb, const char 
 	return control_ask(exchange->server->control, &request, ret_result, why);
 }
 
+enum ota_err server_check_developer(struct exchange *exchange, struct ota_why *why)
+{
+	AUTO(view_free_place) struct view_tree *tree = NULL;
+	const char *product = route_param(&exchange->params, "product");
+	enum ota_err err = server_ask(exchange, "whoami", NULL, &tree, why);
+
+	if (err)
+		return err;
+	const struct view *roles = view_at(view_root(tree), "roles");
+	for (const struct view *role = view_first(roles); role; role = view_next(role)) {
+		const char *name = view_text(view_at(role, "role"));
+		const char *of = view_text(view_at(role, "product"));
+		if ((!strcmp(of, "*") || !strcmp(of, product)) &&
+		    (!strcmp(name, "admin") || !strcmp(name, "developer")))
+			return OTA_OK;
+	}
+	return ota_fail(why, OTA_FORBIDDEN, "acting in '%s' needs the role developer", product);
+}
+
 void server_work(struct exchange *exchange, void (*job)(void *exchange))
 {
 	struct ota_why why = {0};

@@ -47,6 +47,10 @@ void server_command(struct exchange *exchange, const char *verb, const char *arg
 /* Asks one command with the caller's token and waits; only from a work thread. */
 enum ota_err server_ask(struct exchange *exchange, const char *verb, const char *args,
 			struct view_tree **ret_result, struct ota_why *why) OTA_CHECKED;
+/* OTA_FORBIDDEN unless the token may act in the product of the path. It spares work that the
+ * plugin would refuse at its end; what counts is still the plugin's own check. Only from a work
+ * thread. */
+enum ota_err server_check_developer(struct exchange *exchange, struct ota_why *why) OTA_CHECKED;
 /* Answers with the error; a refused token counts as a failed login. */
 void server_refuse(struct exchange *exchange, const struct ota_why *why);
 /* Answers with JSON, an ETag, and 304 where the caller has it already. */

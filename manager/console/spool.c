@@ -299,27 +299,6 @@ static void answer_state(struct exchange *exchange, const char *name, const char
 	text_done(&body);
 }
 
-/* The spool holds bytes only for who may add firmware; the plugin says who that is. */
-static enum ota_err check_role(struct exchange *exchange, struct ota_why *why)
-{
-	AUTO(view_free_place) struct view_tree *tree = NULL;
-	const char *product = route_param(&exchange->params, "product");
-	enum ota_err err = server_ask(exchange, "whoami", NULL, &tree, why);
-
-	if (err)
-		return err;
-	const struct view *roles = view_at(view_root(tree), "roles");
-	for (const struct view *role = view_first(roles); role; role = view_next(role)) {
-		const char *name = view_text(view_at(role, "role"));
-		const char *of = view_text(view_at(role, "product"));
-		if ((!strcmp(of, "*") || !strcmp(of, product)) &&
-		    (!strcmp(name, "admin") || !strcmp(name, "developer")))
-			return OTA_OK;
-	}
-	return ota_fail(why, OTA_FORBIDDEN, "adding firmware to '%s' needs the role developer",
-			product);
-}
-
 /* "bytes FIRST-LAST/TOTAL" that fits the body. */
 static enum ota_err read_range(const struct exchange *exchange, size_t len, uint64_t *ret_first,
 			       uint64_t *ret_total, struct ota_why *why)
@@ -386,7 +365,7 @@ void spool_put(void *ctx)
 	enum ota_err err;
 
 	name_of(route_param(&exchange->params, "product"), hex, name, sizeof name);
-	err = check_role(exchange, &why);
+	err = server_check_developer(exchange, &why);
 	if (!err)
 		err = read_range(exchange, len, &first, &total, &why);
 	if (!err)
@@ -408,7 +387,7 @@ void spool_get(void *ctx)
 	struct ota_why why = {0};
 
 	name_of(route_param(&exchange->params, "product"), hex, name, sizeof name);
-	if (check_role(exchange, &why))
+	if (server_check_developer(exchange, &why))
 		server_refuse(exchange, &why);
 	else
 		answer_state(exchange, name, hex, 200);
@@ -483,8 +462,10 @@ void spool_add_firmware(void *ctx)
 	struct text args = {0};
 	size_t len;
 	const char *body = http_body(exchange->http, &len);
-	enum ota_err err = view_read(body, len, HTTP_BODY_MAX, &tree, &why);
+	enum ota_err err = server_check_developer(exchange, &why);
 
+	if (!err)
+		err = view_read(body, len, HTTP_BODY_MAX, &tree, &why);
 	if (!err && !*view_text(view_at(view_root(tree), "firmware")))
 		err = ota_fail(&why, OTA_BAD_REQUEST,
 			       "body: 'firmware', the signed manifest's envelope, is missing");

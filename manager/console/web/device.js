@@ -39,7 +39,6 @@ const History = ({ product, device, updates }) => html`<ol class="timeline">${up
 	<p><b>${t("Release {0}", u.release)}</b> \u2192 <code>${plain(u.version)}</code> <${Chip} state=${u.state} /> <${Time} at=${u.since} /></p>
 	${u.total > 0 && u.state === "downloading" && html`<${Bar} value=${u.done} max=${u.total} label=${t("Progress")} />`}
 	<ul class="plain">${(u.attempts || []).map((a) => html`<li>${t("Attempt {0}", a.attempt)}: ${t(a.state)}, <${Time} ms=${a.first_ms} />, ${t("took {0}", duration(a.last_ms - a.first_ms))}, ${t("{0} reports", count(a.reports))}${a.error ? html` \u2013 <b class="bad-text">${t(a.error.name)}</b>` : ""}</li>`)}</ul>
-	${u.reason && html`<p class="dim">${plain(u.reason)}</p>`}
 	${u.error && html`<${Evidence} product=${product} device=${device} update=${u} />`}</li>`)}</ol>`;
 
 const Actions = ({ product, base, device, d, can, reload, firmware }) => {
@@ -47,13 +46,13 @@ const Actions = ({ product, base, device, d, can, reload, firmware }) => {
 	const path = `/v1/products/${product}/devices/${encodeURIComponent(device)}`;
 	const set = (body) => () => put(path, body);
 	if (!can("maintainer")) return null;
-	const u = d.update;
+	const u = d.update, before = d.previous && firmware.find((f) => f.image === d.previous);
 	return html`<${Card} title=${t("Act")}><div class="row actions">
 		${can("developer") && d.status !== "approved" && html`<${Act} primary label=${t("Approve")} act=${set({ status: "approved" })} done=${reload} />`}
 		${can("developer") && d.status === "approved" && html`<${Act} danger label=${t("Deny")} ask=${t("It gets no updates and no answers until approved again.")} act=${set({ status: "denied" })} done=${reload} />`}
 		<${Act} label=${t("Ask it to look now")} disabled=${!d.online} act=${() => post(path + "/ping")} done=${reload} />
 		${can("developer") && u && ["failed", "rolled_back", "rejected", "timed_out", "lost", "canceled"].includes(u.state) && html`<${Act} label=${t("Retry")} act=${() => post(path + "/retry", { release: u.release })} done=${reload} />`}
-		${can("developer") && u && u.state === "succeeded" && d.previous && html`<${Act} danger label=${t("Boot the previous version")} ask=${t("It goes back to the version in its other slot, without a download, if the signed release allows it.")} act=${() => post(path + "/revert", { release: u.release })} done=${reload} />`}
+		${can("developer") && before && html`<a class="button" href=${`${base}/release/new?device=${encodeURIComponent(device)}&version=${encodeURIComponent(before.version)}&downgrade=1`} title=${t("It goes back to the version in its other slot, without a download.")}>${t("Boot the previous version")}</a>`}
 		${can("developer") && html`<a class="button" href=${`${base}/release/new?device=${encodeURIComponent(device)}`}>${t("Release to it")}</a>`}</div>
 		${can("developer") && html`<div class="cols"><div>
 		<${Choice} label=${t("Pin to a version")} value=${pin} onValue=${setPin} hint=${t("A pinned device takes no other version until unpinned.")} options=${[["", t("not pinned")], ...firmware.map((f) => [f.version, plain(f.version)])]} />
@@ -79,7 +78,7 @@ export const Device = ({ product, base, can, id }) => {
 		<div class="grid"><${Card} title=${t("Why")}><p class="why">${plain(why.sentence)}</p><p class="dim">${t("Rule")}: <code>${plain(why.rule)}</code></p>${why.target && html`<p>${t("Target")}: <a href=${`${base}/release/${why.target.release}`}>${t("Release {0}", why.target.release)}</a>, <b>${plain(why.target.version)}</b></p>`}
 			<p class="row">${gate("download")} ${gate("install")} ${gate("restart")}</p>${d.reason && html`<p>${t("Its reason")}: ${plain(d.reason)} ${d.lease ? html`<span class="dim">${t("at the latest until")} <${Time} at=${d.lease} /></span>` : ""}</p>`}${d.window && html`<p>${t("Its window")}: ${plain(d.window)}</p>`}<//>
 		<${Card} title=${t("What it is")}><dl class="facts"><${Fact} name=${t("Runs")}><b>${plain(d.version) || "\u2013"}</b><//><${Fact} name=${t("Digest")}><code class="hash">${d.digest}</code><//><${Fact} name=${t("Hardware")}>${plain(d.hardware)}<//><${Fact} name=${t("Groups")}>${d.groups.length ? d.groups.map((g) => html`<span class="tag">${g}</span>`) : t("none")}<//>
-			<${Fact} name=${t("Last seen")}><${Time} at=${d.seen} /><//><${Fact} name=${t("Room for an image")}><${Size} of=${d.slot_size} /><//><${Fact} name=${t("Security version and floor")}>${d.security_version} / ${d.floor}<//><${Fact} name=${t("Agent")}>${plain(d.agent)}<//><${Fact} name=${t("Boot")}>${t(d.boot)}<//><${Fact} name=${t("Root")}>${d.root}<//></dl><//>
+			<${Fact} name=${t("Last seen")}><${Time} at=${d.seen} /><//><${Fact} name=${t("Room for an image")}><${Size} of=${d.slot_size} /><//><${Fact} name=${t("Security version and floor")}>${d.security_version} / ${d.floor}<//><${Fact} name=${t("First seen")}><${Time} at=${d.first} /><//><${Fact} name=${t("Root")}>${d.root}<//></dl><//>
 		<${Actions} key=${d.pin + d.groups + d.notes} product=${product} base=${base} device=${id} d=${d} can=${can} reload=${reload} firmware=${firmware} />
 		<${Card} wide title=${t("History")}>${updates.length ? html`<${History} product=${product} device=${encodeURIComponent(id)} updates=${updates} />` : html`<p class="dim">${t("It never took part in a release.")}</p>`}<//></div>`;
 };

@@ -107,7 +107,7 @@ export const Firmware = ({ product, base, can }) => {
 		{ name: t("Runs on"), number: true, cell: (f) => html`<a href=${`${base}/devices?version=${encodeURIComponent(f.version)}`}>${count(f.running)}</a>` },
 		{ name: t("To fetch, from what runs"), cell: (f) => html`<ul class="plain">${shown.versions.filter((v) => v.digest !== f.image).slice(0, 4).map((v) => html`<li><span class="dim">${plain(v.version)} \u2192</span> <${Size} of=${costOf(f, v.digest)} /></li>`)}${!shown.versions.length && html`<li><${Size} of=${costOf(f, "")} /></li>`}</ul>` },
 		{ name: t("Hardware"), cell: (f) => f.hardware.map((h) => html`<span class="tag">${plain(h)}</span>`) },
-		{ name: t("Added"), cell: (f) => html`<${Time} at=${f.added} /> <span class="dim">${plain(f.by)}</span>` },
+		{ name: t("Added"), cell: (f) => html`<${Time} at=${f.added} />` },
 		...(can("developer") ? [{ name: t("Act"), cell: (f) => html`<a class="button" href=${`${base}/release/new?version=${encodeURIComponent(f.version)}`}>${t("Release")}</a> ${!f.released && html`<${Act} danger label=${t("Delete")} ask=${t("Version {0} is taken away. It was never released.", f.version)} act=${() => remove(`/v1/products/${product}/firmware/${encodeURIComponent(f.version)}`)} done=${reload} />`}` }] : []),
 	];
 	return html`${can("developer") && (adding ? html`<${Upload} product=${product} hardware=${shown.default_hardware} cancel=${() => setAdding(false)} done=${() => (setAdding(false), reload())} />` : html`<p><button class="primary" onClick=${() => setAdding(true)}>${t("New firmware")}</button></p>`)}

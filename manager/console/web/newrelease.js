@@ -14,14 +14,14 @@ const Impact = ({ plan, cost }) => html`<${Card} wide title=${t("What it would d
 	<p>${t("At most")} <${Size} of=${cost} /> ${t("to fetch in all.")}</p>
 	${!plan.proven && html`<p class="note wait">${t("This version has not yet succeeded on any device of the product. Release it to one device first, or have an administrator override.")}</p>`}
 	<div class="cols"><div><h3>${t("Waves")}</h3><${Shares} title=${t("Waves")} max=${plan.targeted} items=${plan.waves.map((w, i) => [w.group || `${i + 1}. ${t("up to {0}", percent(w.share / 10000))}`, w.targeted])} /></div>
-	<div><h3>${t("Left out, and why")}</h3>${plan.skipped.length ? html`<ul class="list">${plan.skipped.map((s) => html`<li><b>${count(s.count)}</b> ${t(s.reason)} <span class="dim">${s.sample.slice(0, 5).map((d) => html`<span class="tag">${plain(d)}</span>`)}</span></li>`)}</ul>` : html`<p class="good-text">\u2713 ${t("nobody")}</p>`}</div></div><//>`;
+	<div><h3>${t("Left out, and why")}</h3>${plan.skipped.length ? html`<ul class="list">${plan.skipped.map((s) => html`<li><b>${count(s.count)}</b> ${plain(s.sentence)} <span class="dim">${s.sample.slice(0, 5).map((d) => html`<span class="tag">${plain(d)}</span>`)}</span></li>`)}</ul>` : html`<p class="good-text">\u2713 ${t("nobody")}</p>`}</div></div><//>`;
 
 export const NewRelease = ({ product, base, search, role }) => {
 	const { data, error, reload } = useLoad(async () => {
 		const [shown, firmware, groups] = await Promise.all([get(`/v1/products/${product}`), all(`/v1/products/${product}/firmware`), get(`/v1/products/${product}/groups`, { limit: 500 })]);
 		return { shown, firmware, groups: groups.items };
 	}, [product]);
-	const [v, setV] = useState({ version: search.get("version") || "", kind: search.get("device") ? "device" : "product", name: search.get("device") || "", mode: "standard", waves: "careful", days: "30", deadline: "", not_before: "", concurrent: "", force: false, downgrade: false, rollback: false, override: false });
+	const [v, setV] = useState({ version: search.get("version") || "", kind: search.get("device") ? "device" : "product", name: search.get("device") || "", mode: "standard", waves: "careful", days: "30", deadline: "", not_before: "", concurrent: "", force: false, downgrade: search.get("downgrade") === "1", rollback: false, override: false });
 	const [key, setKey] = useState(null), [plan, setPlan] = useState(null);
 	const envelope = useRef("");
 	const set = (name) => (value) => (setPlan(null), setV((old) => ({ ...old, [name]: value })));

@@ -15,7 +15,7 @@ export const Releases = ({ product, base, can }) => {
 		{ name: t("Mode"), cell: (r) => t(r.mode) },
 		{ name: t("Target"), cell: (r) => html`${t(r.target.kind)} ${plain(r.target.name)}` },
 		{ name: t("Devices"), cell: (r) => html`<${Counts} counts=${r.counts} />` },
-		{ name: t("Created"), cell: (r) => html`<${Time} at=${r.created} /> <span class="dim">${plain(r.by)}</span>` },
+		{ name: t("Created"), cell: (r) => html`<${Time} at=${r.created} /> <span class="dim">${plain(r.manager)}</span>` },
 	];
 	return html`<${Fail} error=${error} /><${Table} caption=${t("Releases")} columns=${columns} rows=${data.items.map((r) => ({ ...r, key: r.number }))} empty=${html`<${Empty} title=${t("Nothing was released yet.")}>
 		${can("developer") && html`<a class="button primary" href=${base + "/release/new"}>${t("New release")}</a>`}<//>`} />`;
@@ -97,20 +97,20 @@ export const Release = ({ product, base, can, id, search, me }) => {
 	const columns = [
 		{ name: t("Device"), cell: (u) => html`<a href=${`${base}/device/${encodeURIComponent(u.device)}`}>${plain(u.device)}</a>` },
 		{ name: t("State"), cell: (u) => html`<${Chip} state=${u.state} /> ${u.interrupted && html`<span class="tag">${t("interrupted")}</span>`}` },
-		{ name: t("Progress"), cell: (u) => u.total ? html`<${Bar} value=${u.done} max=${u.total} label=${t("Progress")} />` : "" },
+		{ name: t("Progress"), cell: (u) => u.total && u.state === "downloading" ? html`<${Bar} value=${u.done} max=${u.total} label=${t("Progress")} />` : "" },
 		{ name: t("Attempt"), number: true, cell: (u) => u.attempt },
 		{ name: t("Wave"), number: true, cell: (u) => u.wave + 1 },
 		{ name: t("Since"), cell: (u) => html`<${Time} at=${u.since} />` },
-		{ name: t("Reason"), cell: (u) => u.error ? html`<b class="bad-text">${t(u.error.name)}</b> ${plain(u.error.message)}` : plain(u.reason) },
+		{ name: t("Reason"), cell: (u) => u.error ? html`<b class="bad-text">${t(u.error.name)}</b> ${plain(u.error.message)}` : u.penalty ? t("sits out") : "" },
 	];
-	return html`<p class="lead"><b>${plain(release.version)}</b> <${Chip} state=${release.state} /> ${t(release.mode)}, ${t(release.target.kind)} <b>${plain(release.target.name)}</b>, ${t("by {0}", plain(release.by))}, <${Time} at=${release.created} /></p>
+	return html`<p class="lead"><b>${plain(release.version)}</b> <${Chip} state=${release.state} /> ${t(release.mode)}, ${t(release.target.kind)} <b>${plain(release.target.name)}</b>, ${t("by {0}", plain(release.manager))}, <${Time} at=${release.created} /></p>
 		${release.reason && html`<p class=${"note " + toneOf(release.state)}>${plain(release.reason)}</p>`}
 		<${Fail} error=${error} />
 		${can("developer") && html`<div class="row actions">
-			${release.state === "active" && html`<${Act} label=${t("Hold")} act=${act("hold")} done=${reloads} />`}
+			${release.state === "running" && html`<${Act} label=${t("Hold")} act=${act("hold")} done=${reloads} />`}
 			${["held", "halted"].includes(release.state) && html`<${Act} primary label=${t("Resume")} ask=${release.state === "halted" ? t("It was halted: {0}", plain(release.reason)) : undefined} act=${act("resume")} done=${reloads} />`}
-			${release.state === "awaiting_approval" && release.by !== me.name && html`<${Act} primary label=${t("Approve")} ask=${t("As the second person you let it start.")} act=${act("approve")} done=${reloads} />`}
-			${release.state === "active" && release.wave + 1 < release.waves.length && html`<${Act} label=${t("Advance")} ask=${t("The next wave starts now, whatever the one before has shown.")} act=${act("advance")} done=${reloads} />`}
+			${release.state === "unapproved" && release.manager !== me.name && html`<${Act} primary label=${t("Approve")} ask=${t("As the second person you let it start.")} act=${act("approve")} done=${reloads} />`}
+			${release.state === "running" && release.wave + 1 < release.waves.length && html`<${Act} label=${t("Advance")} ask=${t("The next wave starts now, whatever the one before has shown.")} act=${act("advance")} done=${reloads} />`}
 			${failed > 0 && html`<${Act} label=${t("Retry the failed")} ask=${t("A new round for {0} devices.", count(failed))} act=${() => post(path + "/retry", {})} done=${reloads} />`}
 			${!over && html`<${Act} danger label=${t("Abort")} word=${String(release.number)} ask=${t("Devices that wait or download stop; those that install already finish. This cannot be undone.")} act=${act("abort")} done=${reloads} />`}
 			<a class="button" href=${path + "/report.csv"} onClick=${async (e) => {
@@ -125,8 +125,8 @@ export const Release = ({ product, base, can, id, search, me }) => {
 		<div class="grid"><${Card} wide title=${t("States over time")}>${samples.length > 0 && html`<${StateChart} samples=${samples} />`}<//>
 		<${Card} title=${t("Now")}><${Rate} release=${release} /><${Counts} counts=${release.counts} /><//>
 		<${Card} title=${t("Waves")}><ol class="waves">${release.waves.map((w, i) => html`<${Wave} wave=${w} i=${i} current=${over ? -1 : release.wave} />`)}</ol><//>
-		<${Card} title=${t("Errors")}>${release.errors.length ? html`<ul class="list">${release.errors.map((e) => html`<li class="bad"><b>${t(e.name)}</b> \u00d7 ${count(e.count)} <span class="dim">${t("coming from version {0}", plain(e.version))}</span> ${e.sample.map((d) => html`<a class="tag" href=${`${base}/device/${encodeURIComponent(d)}`}>${plain(d)}</a>`)}</li>`)}</ul><${Shares} title=${t("Errors")} max=${Math.max(...release.errors.map((e) => e.count))} items=${release.errors.map((e) => [`${t(e.name)} (${e.version})`, e.count, "", "bad"])} />` : html`<p class="good-text">\u2713 ${t("No errors.")}</p>`}<//>
-		<${Card} title=${t("Longest under way")}>${slow.data && slow.data.length ? html`<ul class="list">${slow.data.map((u) => html`<li><a href=${`${base}/device/${encodeURIComponent(u.device)}`}>${plain(u.device)}</a> <${Chip} state=${u.state} /> <span class="dim"><${Time} at=${u.since} /> ${plain(u.reason)}</span></li>`)}</ul>` : html`<p class="dim">${t("nobody")}</p>`}<//>
+		<${Card} title=${t("Errors")}>${release.errors.length ? html`<ul class="list">${release.errors.map((e) => html`<li class="bad"><b>${t(e.name)}</b> \u00d7 ${count(e.count)} <span class="dim">${t("for example")}</span> <a class="tag" href=${`${base}/device/${encodeURIComponent(e.device)}`}>${plain(e.device)}</a></li>`)}</ul><${Shares} title=${t("Errors")} max=${Math.max(...release.errors.map((e) => e.count))} items=${release.errors.map((e) => [t(e.name), e.count, "", "bad"])} />` : html`<p class="good-text">\u2713 ${t("No errors.")}</p>`}<//>
+		<${Card} title=${t("Longest under way")}>${slow.data && slow.data.length ? html`<ul class="list">${slow.data.map((u) => html`<li><a href=${`${base}/device/${encodeURIComponent(u.device)}`}>${plain(u.device)}</a> <${Chip} state=${u.state} /> <span class="dim"><${Time} at=${u.since} /></span></li>`)}</ul>` : html`<p class="dim">${t("nobody")}</p>`}<//>
 		<${Card} wide title=${t("Devices")} actions=${html`<span class="field inline"><label for="state">${t("State")}</label><select id="state" value=${state} onChange=${(e) => setState(e.target.value)}><option value="">${t("any")}</option>${Object.keys(release.counts).map((s) => html`<option value=${s} selected=${s === state}>${t(s)} (${count(release.counts[s])})</option>`)}</select></span>`}>
 			${devices.data ? html`<${Table} caption=${t("Devices")} columns=${columns} rows=${devices.data.items.map((u) => ({ ...u, key: u.device }))} empty=${html`<p class="dim">${t("No device is in this state.")}</p>`} />${devices.data.next && html`<p class="dim">${t("The first {0} are shown; the CSV has them all.", count(devices.data.items.length))}</p>`}` : html`<${Loading} />`}<//></div>`;
 };

@@ -31,7 +31,7 @@ const Managers = () => {
 	const { data, error, reload } = useLoad(() => get("/v1/managers", { limit: 200 }), []);
 	const [v, set] = useState({ name: "", product: "*", role: "viewer" });
 	return html`<${Card} wide title=${t("Managers")}><${Fail} error=${error} />${data && html`<${Table} caption=${t("Managers")} rows=${data.items.map((m) => ({ ...m, key: m.name + m.product }))} columns=${[
-		{ name: t("Name"), cell: (m) => html`<b>${plain(m.name)}</b>` }, { name: t("Product"), cell: (m) => (m.product === "*" ? t("all") : m.product) }, { name: t("Role"), cell: (m) => t(m.role) }, { name: t("Since"), cell: (m) => html`<${Time} at=${m.since} /> <span class="dim">${plain(m.by)}</span>` },
+		{ name: t("Name"), cell: (m) => html`<b>${plain(m.name)}</b>` }, { name: t("Product"), cell: (m) => (m.product === "*" ? t("all") : m.product) }, { name: t("Role"), cell: (m) => t(m.role) }, { name: t("Since"), cell: (m) => html`<${Time} at=${m.since} />` },
 		{ name: t("Act"), cell: (m) => html`<${Act} danger label=${t("Revoke")} ask=${t("{0} loses this role; open sessions end within a second.", m.name)} act=${() => remove(`/v1/managers/${encodeURIComponent(m.name)}`, { product: m.product })} done=${reload} />` }]} />`}
 		<div class="row"><${Field} label=${t("Name (CN of the certificate)")} value=${v.name} onValue=${(name) => set({ ...v, name })} /><${Field} label=${t("Product, or *")} value=${v.product} onValue=${(product) => set({ ...v, product })} /><${Choice} label=${t("Role")} value=${v.role} onValue=${(role) => set({ ...v, role })} options=${roleOptions()} />
 		<${Act} label=${t("Give the role")} disabled=${!v.name} act=${() => post("/v1/managers", v)} done=${reload} /></div><//>`;
@@ -43,7 +43,7 @@ const Tokens = () => {
 	return html`<${Card} wide title=${t("Tokens")}><${Fail} error=${error} />${data && html`<${Table} caption=${t("Tokens")} rows=${data.items.map((k) => ({ ...k, key: k.id }))} empty=${html`<p class="dim">${t("none")}</p>`} columns=${[
 		{ name: t("Name"), cell: (k) => html`<b>${plain(k.name)}</b> <code>${k.id.slice(0, 8)}</code>` }, { name: t("Product"), cell: (k) => (k.product === "*" ? t("all") : k.product) }, { name: t("Role"), cell: (k) => t(k.role) }, { name: t("Expires"), cell: (k) => html`<${Time} at=${k.expires} />` },
 		{ name: t("Act"), cell: (k) => k.revoked ? html`<${Chip} state="denied" label=${t("revoked")} />` : html`<${Act} danger label=${t("Revoke")} ask=${t("Whoever uses {0} is out within a second.", k.name)} act=${() => remove(`/v1/tokens/${k.id}`)} done=${reload} />` }]} />`}
-		${made && html`<div class="note wait" role="status"><p><b>${t("Copy it now; it is not shown again:")}</b></p><code class="hash">${made.id}.${made.secret}</code></div>`}
+		${made && html`<div class="note wait" role="status"><p><b>${t("Copy it now; it is not shown again:")}</b></p><code class="hash">${made.secret}</code></div>`}
 		<div class="row"><${Field} label=${t("Name")} value=${v.name} onValue=${(name) => set({ ...v, name })} /><${Field} label=${t("Product, or *")} value=${v.product} onValue=${(product) => set({ ...v, product })} /><${Choice} label=${t("Role")} value=${v.role} onValue=${(role) => set({ ...v, role })} options=${roleOptions()} /><${Field} label=${t("Days")} type="number" min="1" value=${v.days} onValue=${(days) => set({ ...v, days })} />
 		<${Act} label=${t("Create token")} disabled=${!v.name || !(Number(v.days) > 0)} act=${() => post("/v1/tokens", { ...v, days: Number(v.days) })} done=${(k) => (setMade(k), reload())} /></div><//>`;
 };
@@ -73,7 +73,7 @@ const Audit = () => {
 		${verdict && html`<p class=${"note " + (verdict.intact ? "good" : "bad")} role="status">${verdict.intact ? t("{0} entries, the chain is whole.", count(verdict.entries)) : t("The chain breaks at entry {0}: {1}", verdict.first_bad, plain(verdict.why))} <code class="hash">${verdict.tip}</code></p>`}
 		<${Fail} error=${error} />${data ? html`<${Table} caption=${t("Audit")} rows=${data.items.map((a) => ({ ...a, key: a.seq }))} columns=${[
 			{ name: "#", cell: (a) => a.seq }, { name: t("Time"), cell: (a) => html`<${Time} ms=${a.time_ms} />` }, { name: t("Who"), cell: (a) => html`<b>${plain(a.who)}</b> <span class="dim">${plain(a.from)}</span>` }, { name: t("What"), cell: (a) => html`<code>${plain(a.what)}</code> ${plain(a.object)}` },
-			{ name: t("Decision"), cell: (a) => html`<${Chip} state=${a.decision === "allowed" ? "succeeded" : "failed"} label=${t(a.decision)} />` }, { name: t("Reason"), cell: (a) => plain(a.why) }]} />
+			{ name: t("Decision"), cell: (a) => html`<${Chip} state=${a.decision ? "failed" : "succeeded"} label=${a.decision ? t("refused") : t("allowed")} />` }, { name: t("Reason"), cell: (a) => plain(a.why) }]} />
 		<p class="row">${after && html`<button onClick=${() => setAfter("")}>${t("Newest")}</button>`}${data.next && html`<button onClick=${() => setAfter(data.next)}>${t("Older")}</button>`}</p>` : html`<${Loading} />`}<//>`;
 };
 

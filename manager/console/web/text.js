@@ -14,7 +14,7 @@ export const setLanguage = (value) => {
 // Names from the wire that read badly as they stand.
 const words = {
 	already_installed: "already installed", rolled_back: "rolled back", timed_out: "timed out",
-	awaiting_approval: "awaiting approval", none: "none",
+	unapproved: "awaiting approval", none: "none",
 };
 
 export const t = (text, ...values) => {

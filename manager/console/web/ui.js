@@ -46,10 +46,10 @@ export const useLive = (fits, act, period, on) =>
 	}, on);
 
 const TONES = {
-	succeeded: "good", already_installed: "good", approved: "good", active: "busy", done: "good",
+	succeeded: "good", already_installed: "good", approved: "good", running: "busy", done: "good",
 	failed: "bad", rolled_back: "bad", lost: "bad", timed_out: "bad", rejected: "bad", halted: "bad", denied: "bad",
 	downloading: "busy", downloaded: "busy", verified: "busy", installing: "busy", installed: "busy", restarting: "busy", trial: "busy",
-	deferred: "wait", held: "wait", quarantined: "wait", awaiting_approval: "wait", scheduled: "wait", offered: "busy",
+	deferred: "wait", held: "wait", quarantined: "wait", unapproved: "wait", scheduled: "wait", offered: "busy",
 };
 const SIGNS = { good: "\u2713", bad: "\u2715", busy: "\u25b6", wait: "\u2016", idle: "\u25cb" };
 export const toneOf = (state) => TONES[state] || "idle";
