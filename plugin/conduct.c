@@ -327,6 +327,18 @@ static void judge(struct engine *engine, struct release *release)
 	judge_end(engine, release);
 }
 
+void conduct_unstored(struct engine *engine, uint64_t ticket)
+{
+	for (struct product *product = engine->products; product; product = product->hh.next) {
+		for (uint32_t i = 0; i < product->release_count; i++) {
+			struct release *release = product->releases[i];
+			if (!release->stored && release->ticket == ticket)
+				try_event(engine, release, RELEASE_EVENT_ABORT,
+					  "it could not be stored");
+		}
+	}
+}
+
 static void turn_fast(struct engine *engine, struct release *release)
 {
 	release->fast_now = true;
@@ -347,7 +359,10 @@ bool conduct_tick(struct engine *engine, struct release *release)
 		try_event(engine, release, RELEASE_EVENT_EXPIRE, "its not_after has passed");
 		return true;
 	}
-	if (release->state == RELEASE_SCHEDULED && now_s >= document->not_before)
+	if (engine->durable >= release->ticket)
+		release->stored = true;
+	if (release->state == RELEASE_SCHEDULED && release->stored &&
+	    now_s >= document->not_before)
 		try_event(engine, release, RELEASE_EVENT_START, NULL);
 	if (!release_is_active(release))
 		return false;

@@ -29,6 +29,7 @@ struct engine {
 	struct timer_heap timers;
 	uint64_t now; /* wall clock of the input in hand */
 	uint64_t ticket, sequence;
+	uint64_t durable; /* newest ticket that is stored */
 	uint64_t update_count;
 
 	/* What this input wants stored; texts stay valid until engine_flush(). */
@@ -161,6 +162,8 @@ void rollout_send(struct engine *engine, const struct device *device, enum contr
 enum ota_err conduct_event(struct engine *engine, struct release *release,
 			   enum release_event event, const char *reason,
 			   struct ota_why *why) OTA_CHECKED;
+/* The rows of this ticket could not be stored: a release among them never was. */
+void conduct_unstored(struct engine *engine, uint64_t ticket);
 void conduct_actives(struct product *product);
 /* Time, waves, halts; true when more work waits. */
 bool conduct_tick(struct engine *engine, struct release *release);

@@ -131,9 +131,12 @@ enum ota_err engine_release_create(struct engine *engine, struct trusted_release
 	release->created_ms = engine->now;
 	release->state = product->second_approval ? RELEASE_UNAPPROVED : RELEASE_SCHEDULED;
 	save_release(engine, release);
-	conduct_tick(engine, release);
 	*ret_release = release;
-	return engine_flush(engine, why);
+	err = engine_flush(engine, why);
+	release->ticket = engine->ticket;
+	if (err)
+		conduct_unstored(engine, release->ticket);
+	return err; /* it begins at the first tick after it has been stored */
 }
 
 enum ota_err engine_release_plan(struct engine *engine, const struct trusted_release *trusted,

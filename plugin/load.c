@@ -157,6 +157,7 @@ static void restore_release(struct release *release, const struct store_release 
 	release->changed_ms = from->changed_ms;
 	release->started_ms = from->started_ms;
 	release->wave_ms = from->wave_ms;
+	release->stored = true;
 	release->dirty = true;
 }
 

@@ -73,7 +73,9 @@ struct release {
 	enum release_state state;
 	char *reason; /* of hold, halt, abort, or that it reaches nobody; NULL: none */
 	bool fast_now, reverting;
-	uint32_t wave; /* the newest open wave */
+	bool stored;	 /* only then anybody hears of it */
+	uint64_t ticket; /* of its row */
+	uint32_t wave;	 /* the newest open wave */
 	uint64_t created_ms, changed_ms, started_ms;
 	uint64_t wave_ms;    /* when that wave opened; 0: not even the first */
 	uint64_t bake_ms;    /* since when it has met its shares; 0: it has not */

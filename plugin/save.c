@@ -386,6 +386,10 @@ static void deliver_grant(struct engine *engine, const struct pending *pending, 
 
 void engine_saved(struct engine *engine, uint64_t ticket, enum ota_err err)
 {
+	if (err)
+		conduct_unstored(engine, ticket);
+	else
+		engine->durable = ticket;
 	while (engine->pending_count) {
 		struct pending first = engine->pending[engine->pending_first];
 		uint64_t seqs[MESSAGE_ACKS_MAX];

@@ -373,6 +373,33 @@ static void granted_only_when_it_is_stored(void **unused)
 	world_stop(&w);
 }
 
+static void release_is_heard_of_only_when_it_is_stored(void **unused)
+{
+	struct world w;
+	struct sim_device *device = begin(&w, "gw1");
+	const struct release_spec spec = { .version = "2.0.0", .mode = RELEASE_FAST };
+	uint64_t number;
+
+	(void)unused;
+	world_work(&w, UPDATE_NONE);
+	w.lazy_store = true;
+	assert_int_equal(world_try_release(&w, &spec, &number), OTA_OK);
+	world_advance(&w, 1000);
+	assert_int_equal(device->inbox_count, 0);
+	world_restart_broker(&w); /* and it is forgotten, by everybody */
+	assert_int_equal(engine_product(w.engine, "lamp")->release_count, 0);
+	w.lazy_store = false;
+	store_memory_set_error(w.memory, OTA_IO_ERROR);
+	world_connect(&w, device);
+	assert_int_equal(world_try_release(&w, &spec, &number), OTA_OK);
+	world_settle(&w);
+	assert_int_equal(world_see(&w, 1)->state, RELEASE_ABORTED);
+	store_memory_set_error(w.memory, OTA_OK);
+	world_work(&w, UPDATE_NONE);
+	assert_int_equal(device->offers, 0);
+	world_stop(&w);
+}
+
 static void trial_of_another_image_is_not_granted(void **unused)
 {
 	struct world w;
@@ -515,6 +542,7 @@ int main(void)
 		cmocka_unit_test(lost_device_that_returns_is_believed),
 		cmocka_unit_test(acknowledged_only_when_it_is_stored),
 		cmocka_unit_test(granted_only_when_it_is_stored),
+		cmocka_unit_test(release_is_heard_of_only_when_it_is_stored),
 		cmocka_unit_test(trial_of_another_image_is_not_granted),
 		cmocka_unit_test(trial_of_an_ended_release_still_confirms),
 		cmocka_unit_test(broker_killed_at_every_step_loses_nothing),

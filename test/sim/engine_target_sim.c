@@ -148,6 +148,7 @@ static void development_device_only_takes_what_is_made_for_it(void **unused)
 	fast(&w, "1.1.0", RELEASE_TO_PRODUCT, NULL);
 	assert_int_equal(target(&w, "gw1"), 0);
 	assert_int_equal(world_try_release(&w, &spec, &number), OTA_OK);
+	world_settle(&w);
 	assert_int_equal(target(&w, "gw1"), number);
 	change(&w, "gw1", (struct device_change){.development = &no});
 	assert_string_equal(world_why(&w, world_find(&w, "gw1")), "development_key");

@@ -433,6 +433,7 @@ static void saved(void *ctx, uint64_t ticket, enum ota_err err, const struct ota
 	struct world *world = ctx;
 
 	(void)why;
+	world->saved++;
 	engine_saved(world->engine, ticket, err);
 }
 
@@ -452,11 +453,12 @@ void world_settle(struct world *world)
 	struct store *store = store_memory_store(world->memory);
 
 	for (unsigned i = 0; i < 10000; i++) {
+		unsigned saved_before = world->saved;
 		bool more = engine_tick(world->engine);
 		if (!world->lazy_store)
 			store_memory_commit(world->memory);
 		store->poll(store->ctx, &to);
-		if (!more)
+		if (!more && world->saved == saved_before)
 			return;
 	}
 	fail_msg("the engine never comes to rest");

@@ -85,7 +85,7 @@ struct world {
 	} releases[WORLD_RELEASES_MAX];
 	unsigned release_count;
 	bool lazy_store; /* commit only when told */
-	unsigned events, disconnects, fans;
+	unsigned events, disconnects, fans, saved;
 	uint64_t last_event;
 	struct ota_why why;
 };
