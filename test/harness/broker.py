@@ -10,7 +10,7 @@ from .process import Process, eventually
 
 class Broker(Process):
     """`identity`: "a" binds the client id to the certificate by Mosquitto's own options, "b"
-    leaves it to the plugin (MQTT over mutual TLS in both). `options` become plugin_opt_… lines;
+    leaves it to the plugin, "half" forgets use_username_as_clientid (mutual TLS in all). `options` become plugin_opt_… lines;
     `lines` are put into the configuration as they are, `lines_after` behind the plugin's.
     `quiet`: only errors and warnings are logged, for benches. `plain`: one more listener without TLS, for clients that have nothing to do with OTA."""
 
@@ -55,8 +55,10 @@ class Broker(Process):
         lines += [f"listener {self.port} 127.0.0.1", f"cafile {self.pki.ca}",
                   f"certfile {self.certificate}.crt", f"keyfile {self.certificate}.key",
                   f"crlfile {self.pki.crl}", "require_certificate true"]
+        if self.identity in ("a", "half"):
+            lines.append("use_identity_as_username true")
         if self.identity == "a":
-            lines += ["use_identity_as_username true", "use_username_as_clientid true"]
+            lines.append("use_username_as_clientid true")
         return "\n".join(lines) + "\n"
 
     def _log_lines(self):
