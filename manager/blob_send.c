@@ -166,7 +166,10 @@ static bool wait_word(struct blob_send_table *table, const struct running *runni
 	bool word;
 
 	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += (time_t)(patience_ms / 1000) + 1;
+	until.tv_sec += (time_t)(patience_ms / 1000);
+	until.tv_nsec += (long)(patience_ms % 1000) * 1000000;
+	until.tv_sec += until.tv_nsec / 1000000000;
+	until.tv_nsec %= 1000000000;
 	pthread_mutex_lock(&table->lock);
 	while (!(word = running->done || running->cut || running->err ||
 			running->stored != seen))

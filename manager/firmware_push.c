@@ -265,11 +265,11 @@ static enum ota_err pack_from_running(struct push *push, const char *wanted,
 		    digest_equal(&base, &push->index.image))
 			continue;
 		if (image_cache_find(&base, &path, NULL))
-			screen_line(&push->tool->screen, SCREEN_NOTE,
-				    "no copy of version %s here: %llu devices fetch it whole "
-				    "(--base FILE gives it)",
-				    version,
-				    (unsigned long long)view_number(view_at(each, "count")));
+			screen_line(
+				&push->tool->screen, SCREEN_NOTE,
+				"version %s runs out there, but no copy of it is here: no small "
+				"pack from it (--base FILE makes one)",
+				version);
 		else
 			err = pack_from(push, path, version, packs, count, why);
 	}

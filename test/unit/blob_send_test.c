@@ -189,7 +189,7 @@ static void a_silent_plugin_is_not_waited_for_for_ever(void **state)
 	struct ota_why why;
 
 	(void)state;
-	assert_int_equal(run(&fake, 1, &why), OTA_DOWNLOAD_STALLED);
+	assert_int_equal(run(&fake, 20, &why), OTA_DOWNLOAD_STALLED);
 	assert_true(fake.begins >= 2);
 	free(fake.stored);
 }
