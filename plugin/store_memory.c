@@ -8,6 +8,8 @@
 
 struct table {
 	struct store_row *rows;
+	uint32_t
+		*marks; /* a hash of each row's key: most rows are passed over without a look */
 	size_t count, room;
 };
 
@@ -88,10 +90,32 @@ static bool is_same_key(const struct store_row *a, const struct store_row *b)
 	return false;
 }
 
+static uint32_t mix(uint32_t mark, const char *text)
+{
+	for (; *text; text++)
+		mark = (mark ^ (uint8_t)*text) * 16777619u;
+	return mark;
+}
+
+/* Of those kinds that there are many of; 0 for all others. */
+static uint32_t mark_of(const struct store_row *row)
+{
+	if (row->kind == STORE_DEVICE)
+		return mix(2166136261u, row->device.id);
+	if (row->kind == STORE_UPDATE)
+		return mix((uint32_t)row->update.release, row->update.device);
+	if (row->kind == STORE_REPORT)
+		return mix((uint32_t)(row->report.seq * 64 + row->report.release),
+			   row->report.device);
+	return 0;
+}
+
 static struct store_row *find(const struct table *table, const struct store_row *row)
 {
+	uint32_t mark = mark_of(row);
+
 	for (size_t i = table->count; i-- > 0;) {
-		if (is_same_key(&table->rows[i], row))
+		if (table->marks[i] == mark && is_same_key(&table->rows[i], row))
 			return &table->rows[i];
 	}
 	return NULL;
@@ -104,6 +128,8 @@ static void remove_row(struct table *table, struct store_row *row)
 	store_row_done(row);
 	table->count--;
 	memmove(row, row + 1, (table->count - at) * sizeof(*row));
+	memmove(&table->marks[at], &table->marks[at + 1],
+		(table->count - at) * sizeof(*table->marks));
 }
 
 /* Takes the row over. */
@@ -127,11 +153,14 @@ static void apply(struct store_memory *memory, struct store_row *row)
 	if (table->count == table->room) {
 		size_t room = table->room ? table->room * 2 : 64;
 		struct store_row *bigger = realloc(table->rows, room * sizeof(*bigger));
-		if (!bigger)
+		uint32_t *marks = realloc(table->marks, room * sizeof(*marks));
+		if (!bigger || !marks)
 			abort(); /* a test's store has no soft way out */
 		table->rows = bigger;
+		table->marks = marks;
 		table->room = room;
 	}
+	table->marks[table->count] = mark_of(row);
 	table->rows[table->count++] = *row;
 }
 
@@ -349,6 +378,8 @@ static enum ota_err memory_load(void *ctx, enum store_kind kind, store_row_fn ea
 	if (table->count &&
 	    (kind == STORE_DEVICE || kind == STORE_UPDATE || kind == STORE_RELEASE))
 		qsort(table->rows, table->count, sizeof(*table->rows), by_order);
+	for (size_t i = 0; i < table->count; i++)
+		table->marks[i] = mark_of(&table->rows[i]);
 	for (size_t i = 0; i < table->count; i++) {
 		if (!each(each_ctx, &table->rows[i]))
 			break;
@@ -445,6 +476,7 @@ void store_memory_free(struct store_memory *memory)
 		for (size_t i = 0; i < memory->tables[kind].count; i++)
 			store_row_done(&memory->tables[kind].rows[i]);
 		free(memory->tables[kind].rows);
+		free(memory->tables[kind].marks);
 	}
 	free(memory);
 }

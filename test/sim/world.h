@@ -7,7 +7,7 @@
 #include "store_memory.h"
 
 #define WORLD_DEVICES_MAX  512u
-#define WORLD_OUTBOX_MAX   64u
+#define WORLD_OUTBOX_MAX   24u
 #define WORLD_START_MS	   (UINT64_C(1700000000) * 1000)
 #define WORLD_IMAGE_SIZE   (1u << 20)
 #define WORLD_RELEASES_MAX 256u

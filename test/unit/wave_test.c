@@ -54,6 +54,29 @@ static void sample_is_needed_to_halt_and_to_advance(void **unused)
 	assert_int_equal(judge(tally_of(4, 0, 0, 0), t), WAVE_ADVANCE); /* it has no more */
 }
 
+static void failures_that_are_allowed_are_ends_too(void **unused)
+{
+	struct release_thresholds t = document_thresholds_default;
+	struct release_tally tally = tally_of(5, 5, 0, 0);
+	uint64_t met = 0;
+
+	(void)unused;
+	t.error_count = 100;
+	t.success = 5000;
+	t.sample = 10;
+	assert_int_equal(wave_judge(&t, &tally, 1000, met, &met), WAVE_BAKE);
+	tally = tally_of(10, 0, 0,
+			 10); /* as many wait as are done: it is not a wave of nobody */
+	assert_int_equal(wave_judge(&t, &tally, 1000, met, &met), WAVE_BAKE);
+	tally = tally_of(0, 0, 10, 10);
+	assert_int_equal(wave_judge(&t, &tally, 1000, met, &met), WAVE_WAIT);
+	t.error_count = 0; /* no count is asked for: the share alone decides */
+	tally = tally_of(10, 0, 0, 0);
+	assert_int_equal(wave_judge(&t, &tally, 1000, met, &met), WAVE_BAKE);
+	tally = tally_of(18, 1, 0, 0);
+	assert_int_equal(wave_judge(&t, &tally, 1000, met, &met), WAVE_HALT);
+}
+
 static void success_share_is_of_those_that_have_begun(void **unused)
 {
 	const struct release_thresholds t = document_thresholds_default;
@@ -139,6 +162,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(halt_needs_both_the_count_and_the_share),
 		cmocka_unit_test(sample_is_needed_to_halt_and_to_advance),
+		cmocka_unit_test(failures_that_are_allowed_are_ends_too),
 		cmocka_unit_test(success_share_is_of_those_that_have_begun),
 		cmocka_unit_test(those_that_restart_now_could_still_halt),
 		cmocka_unit_test(each_bad_end_counts_and_no_other),
