@@ -334,12 +334,14 @@ enum ota_err agent_hold(struct agent *agent, enum consent_gate gate, uint64_t le
 			const char *reason, struct ota_why *why)
 {
 	agent->now_ms = agent->parts.host->boot_ms(agent->parts.host->ctx);
+	agent->action_due_ms = agent->now_ms;
 	return consent_hold(&agent->consent, gate, agent->now_ms, lease_ms, reason, why);
 }
 
 void agent_release(struct agent *agent, enum consent_gate gate)
 {
 	consent_release(&agent->consent, gate);
+	agent->action_due_ms = agent->now_ms;
 }
 
 void agent_look(struct agent *agent, struct agent_view *ret_view)

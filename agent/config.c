@@ -3,6 +3,7 @@
 #include "consent.h"
 #include "logbook.h"
 #include "name.h"
+#include "own.h"
 #include "tls.h"
 
 #include <stdio.h>
@@ -153,6 +154,8 @@ static enum ota_err fill_all(struct config *config, struct ota_why *why)
 {
 	enum ota_err err = fill(&config->socket, config->state_dir, "control", why);
 
+	if (!err)
+		err = fill(&config->boot_file, config->state_dir, "boot-id", why);
 	if (err)
 		return err;
 	switch (config->boot_state) {
@@ -208,5 +211,7 @@ enum ota_err config_read(struct config *config, const char *path, struct ota_why
 
 void config_done(struct config *config)
 {
+	free(config->boot_file);
+	config->boot_file = NULL;
 	option_done(config_rows, config);
 }

@@ -34,6 +34,7 @@ struct config {
 	char *boot_record;
 	char *restart_command, *health_command, *outage_check;
 	uint64_t health_timeout, confirm_timeout, probation;
+	char *boot_file; /* not a row: boot-id in state_dir */
 	char *factory_version;
 	uint64_t factory_security_version;
 	int download, install, restart;

@@ -64,15 +64,24 @@ static uint64_t boot_id(void *ctx)
 	return host->boot_id;
 }
 
-static uint64_t read_boot_id(void)
+static size_t read_some(const char *path, char *to, size_t size)
 {
-	char text[64];
+	AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t len = fd >= 0 ? read(fd, to, size) : 0;
+
+	return len > 0 ? (size_t)len : 0;
+}
+
+static uint64_t read_boot_id(const char *boot_file)
+{
+	char text[128];
 	struct digest digest;
 	uint64_t id = 0;
-	AUTO_CLOSE int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
-	ssize_t len = fd >= 0 ? read(fd, text, sizeof(text)) : 0;
+	size_t len = read_some("/proc/sys/kernel/random/boot_id", text, sizeof(text) / 2);
 
-	if (len > 0 && !digest_of(text, (size_t)len, &digest, NULL))
+	if (boot_file)
+		len += read_some(boot_file, text + len, sizeof(text) / 2);
+	if (len > 0 && !digest_of(text, len, &digest, NULL))
 		memcpy(&id, digest.bytes, sizeof(id));
 	return id ? id : 1;
 }
@@ -179,7 +188,7 @@ enum ota_err host_new(const struct host_options *options, struct host *ret_host,
 	if (!host)
 		return ota_fail(why, OTA_OUT_OF_MEMORY, "host");
 	host->options = *options;
-	host->boot_id = read_boot_id();
+	host->boot_id = read_boot_id(options->boot_file);
 	*ret_host = (struct host){
 		.ctx = host,
 		.boot_ms = boot_ms,

@@ -24,6 +24,8 @@
 #define FAILURES_UNTIL_RENEWAL 5
 #define CONNECT_TIMEOUT_S      20
 #define DIAGNOSE_TIMEOUT_MS    5000
+#define CLOSE_PATIENCE_MS      1000u
+#define ANSWER_PATIENCE_MS     (CONNECT_TIMEOUT_S * 1000u + 2 * DIAGNOSE_TIMEOUT_MS)
 #define DIAGNOSE_EVERY	       10 /* of failures in a row, after the first */
 #define RECEIVE_MAX	       16 /* QoS 1 messages that the broker may have under way to us */
 #define BUFFERED_MAX	       64 /* messages that wait for the socket */
@@ -77,6 +79,7 @@ struct link_mqtt {
 	enum link_phase phase;
 	bool was_up;
 	uint64_t resume_ms;
+	uint64_t since_ms; /* when this phase began */
 	uint64_t now_ms;
 	struct backoff backoff;
 	unsigned failures; /* in a row, of this client */
@@ -331,6 +334,20 @@ static int on_message(void *context, char *topic, int topic_len, MQTTAsync_messa
 
 /* --- the agent's thread --- */
 
+/* A client that never connects. When paho's last client is destroyed it ends its threads, which
+ * takes it seconds in which nothing else of us moves; so one is always there. */
+static void hold_library(void)
+{
+	static MQTTAsync anchor;
+	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+
+	pthread_mutex_lock(&lock);
+	if (!anchor && MQTTAsync_create(&anchor, "tcp://localhost:1", "anchor",
+					MQTTCLIENT_PERSISTENCE_NONE, NULL) != MQTTASYNC_SUCCESS)
+		anchor = NULL;
+	pthread_mutex_unlock(&lock);
+}
+
 static void destroy_client(struct link_mqtt *link)
 {
 	struct link_client *client = link->client;
@@ -434,6 +451,7 @@ static void try_connect(struct link_mqtt *link, struct raw *ret_failure)
 		return;
 	}
 	link->phase = PHASE_CONNECTING;
+	link->since_ms = link->now_ms;
 }
 
 static void subscribe_own(struct link_mqtt *link, struct ota_why *why)
@@ -457,6 +475,7 @@ static void subscribe_own(struct link_mqtt *link, struct ota_why *why)
 		return;
 	}
 	link->phase = PHASE_SUBSCRIBING;
+	link->since_ms = link->now_ms;
 }
 
 /* The connection is gone or is no good: LINK_DOWN if it was up, else LINK_FAILED. */
@@ -585,6 +604,7 @@ static void close_client(struct link_mqtt *link, int timeout_ms)
 	options.onFailure5 = on_close_failed;
 	if (MQTTAsync_disconnect(link->client->handle, &options) == MQTTASYNC_SUCCESS) {
 		link->phase = PHASE_CLOSING;
+		link->since_ms = link->now_ms;
 		return;
 	}
 	destroy_client(link);
@@ -659,6 +679,27 @@ static enum ota_err mqtt_subscribe(void *ctx, const char *topic, struct ota_why 
 	return OTA_OK;
 }
 
+/* Paho does not always call back; nothing may wait for it for ever. */
+static uint64_t watch_phase(struct link_mqtt *link)
+{
+	const uint64_t patience_ms =
+		link->phase == PHASE_CLOSING ? CLOSE_PATIENCE_MS : ANSWER_PATIENCE_MS;
+	const uint64_t passed_ms = link->now_ms - link->since_ms;
+
+	if (link->phase == PHASE_STOPPED || link->phase == PHASE_UP)
+		return UINT64_MAX;
+	if (passed_ms < patience_ms)
+		return patience_ms - passed_ms;
+	destroy_client(link);
+	if (link->phase != PHASE_CLOSING) {
+		pause_link(link);
+		return link->resume_ms - link->now_ms;
+	}
+	link->phase = PHASE_PAUSE;
+	link->resume_ms = link->now_ms;
+	return 0;
+}
+
 static uint64_t mqtt_tick(void *ctx, uint64_t now_ms)
 {
 	struct link_mqtt *link = ctx;
@@ -666,7 +707,7 @@ static uint64_t mqtt_tick(void *ctx, uint64_t now_ms)
 
 	link->now_ms = now_ms;
 	if (link->phase != PHASE_PAUSE)
-		return UINT64_MAX;
+		return watch_phase(link);
 	if (now_ms < link->resume_ms)
 		return link->resume_ms - now_ms;
 	try_connect(link, &failure);
@@ -707,6 +748,7 @@ enum ota_err link_new(const struct link_options *options, struct link *ret_link,
 
 	if (!link)
 		return ota_fail(why, OTA_OUT_OF_MEMORY, "link");
+	hold_library();
 	link->last = &link->first;
 	link->options = *options;
 	link->backoff.min_ms = options->reconnect_min_ms;

@@ -172,16 +172,16 @@ static void answer(struct local *local, struct client *client)
 	drop(local, client);
 }
 
-static void read_one(struct local *local, struct client *client)
+static bool read_one(struct local *local, struct client *client)
 {
 	ssize_t len = recv(client->fd, client->line + client->len,
 			   sizeof(client->line) - 1 - client->len, 0);
 
 	if (len < 0 && (errno == EAGAIN || errno == EINTR))
-		return;
+		return false;
 	if (len <= 0) {
 		drop(local, client);
-		return;
+		return false;
 	}
 	client->len += (size_t)len;
 	client->line[client->len] = '\0';
@@ -189,13 +189,16 @@ static void read_one(struct local *local, struct client *client)
 	if (end) {
 		*end = '\0';
 		answer(local, client);
-	} else if (client->len == sizeof(client->line) - 1) {
-		drop(local, client);
+		return true;
 	}
+	if (client->len == sizeof(client->line) - 1)
+		drop(local, client);
+	return false;
 }
 
-void local_step(struct local *local, uint64_t now_ms)
+bool local_step(struct local *local, uint64_t now_ms)
 {
+	bool answered = false;
 	struct epoll_event events[LOCAL_CLIENTS_MAX + 1];
 	int count = epoll_wait(local->poll, events, LOCAL_CLIENTS_MAX + 1, 0);
 
@@ -205,8 +208,9 @@ void local_step(struct local *local, uint64_t now_ms)
 			continue;
 		}
 		for (unsigned k = 0; k < LOCAL_CLIENTS_MAX; k++) {
-			if (local->clients[k].fd == events[i].data.fd)
-				read_one(local, &local->clients[k]);
+			if (local->clients[k].fd == events[i].data.fd &&
+			    read_one(local, &local->clients[k]))
+				answered = true;
 		}
 	}
 	for (unsigned i = 0; i < LOCAL_CLIENTS_MAX; i++) {
@@ -215,6 +219,7 @@ void local_step(struct local *local, uint64_t now_ms)
 		if (client->fd >= 0 && now_ms - client->since_ms > LOCAL_PATIENCE_MS)
 			drop(local, client);
 	}
+	return answered;
 }
 
 /* --- the client's side --- */

@@ -29,8 +29,8 @@ enum ota_err local_open(const char *path, local_answer *answer, void *ctx,
 void local_free(struct local *local); /* NULL is fine; removes the socket */
 /* Readable when local_step() has something to do. */
 int local_fd(const struct local *local);
-/* Serves what waits; never blocks. */
-void local_step(struct local *local, uint64_t now_ms);
+/* Serves what waits; never blocks. True when it answered someone. */
+bool local_step(struct local *local, uint64_t now_ms);
 
 /* The client's side: sends the line and returns the answer, its first line judged: anything but
  * "ok" is an error with that text. The caller frees. OTA_UNREACHABLE when no agent is there. */

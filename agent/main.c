@@ -1,10 +1,12 @@
 /* ota-agent: a thin main over libotaagent, and its few verbs. */
 #include "config.h"
+#include "file.h"
 #include "local.h"
 #include "logbook.h"
 #include "notify.h"
 #include "ota_agent.h"
 #include "own.h"
+#include "sign.h"
 
 #include <getopt.h>
 #include <signal.h>
@@ -94,6 +96,20 @@ static int run(const char *path)
 	return err ? complain(&why) : 0;
 }
 
+/* So that the agent can tell this start of the machine from the one before. What matters is
+ * counted in the boot state; this may fail. */
+static void note_boot(const char *path)
+{
+	uint8_t bytes[32];
+	char line[TEXT_HEX32_SIZE];
+
+	if (sign_random(bytes, sizeof(bytes), NULL))
+		return;
+	text_from_digest(line, bytes);
+	enum ota_err err = file_replace(path, line, strlen(line), 0600, NULL);
+	(void)err;
+}
+
 /* For boot scripts: prints the path of what is to be started, having counted the try. */
 static int boot_select(const char *path)
 {
@@ -105,6 +121,8 @@ static int boot_select(const char *path)
 
 	if (!err && config.slot == CONFIG_SLOT_EXEC)
 		err = ota_fail(&why, OTA_BAD_REQUEST, "exec slots select for themselves");
+	if (!err)
+		err = disk_make_directory(disk_posix(), config.state_dir, 0700, &why);
 	if (!err && config.boot_state == CONFIG_BOOT_UBOOT)
 		err = bootstate_uboot_open(config.boot_record, &store, &why);
 	else if (!err && config.boot_state == CONFIG_BOOT_GRUB)
@@ -113,6 +131,7 @@ static int boot_select(const char *path)
 		err = bootstate_record_open(disk_posix(), config.boot_record, 0, &store, &why);
 	if (err)
 		return complain(&why);
+	note_boot(config.boot_file);
 	err = bootstate_select(&store, &slot, &why);
 	bootstate_done(&store);
 	if (err)

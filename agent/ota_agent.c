@@ -231,8 +231,14 @@ static enum ota_err open_link(struct ota_agent *agent, struct ota_why *why)
 static enum ota_err open_parts(struct ota_agent *agent, struct ota_why *why)
 {
 	const struct config *config = &agent->config;
-	const struct host_options host = {config->health_command, config->outage_check,
-					  config->broker, alive, agent};
+	const struct host_options host = {
+		.health_command = config->health_command,
+		.outage_check = config->outage_check,
+		.broker = config->broker,
+		.boot_file = config->boot_file,
+		.alive = alive,
+		.alive_ctx = agent,
+	};
 	bool lost = false;
 	enum ota_err err = tls_identity(config->cert_file, agent->device, why);
 
@@ -530,7 +536,8 @@ enum ota_err ota_agent_run(struct ota_agent *agent, struct ota_why *why)
 	while (!agent->stopped) {
 		pthread_mutex_lock(&agent->lock);
 		uint64_t wait_ms = agent_step(agent->core);
-		local_step(agent->local, now_ms(agent));
+		if (local_step(agent->local, now_ms(agent)))
+			wait_ms = 0; /* what was asked for is done now */
 		if (agent->alive && now_ms(agent) >= agent->alive_due_ms) {
 			agent->alive_due_ms = now_ms(agent) + agent->alive_every_ms;
 			agent->alive(agent->alive_ctx);

@@ -135,13 +135,15 @@ class StandIn(Client):
     # --- what it was told ---
 
     def states(self, device, release=None):
-        """States reported, in order of their sequence numbers, each seq once."""
+        """States reported, in order of their sequence numbers; progress within one state
+        counts once."""
         seen = {}
         with self.condition:
             for name, report in self.reports:
                 if name == device and release in (None, report["release"]):
                     seen[report["seq"]] = report
-        return [seen[seq]["state"] for seq in sorted(seen)]
+        states = [seen[seq]["state"] for seq in sorted(seen)]
+        return [state for i, state in enumerate(states) if not i or states[i - 1] != state]
 
     def wait_hello(self, device, seconds=20, matches=lambda hello: True, since=0):
         return self.wait(lambda: next((hello for name, hello in self.hellos[since:]
