@@ -17,9 +17,12 @@ const ADVICE = {
 	slot_error: "The storage could not be written or read: look at the device's disk.",
 };
 
-const Evidence = ({ product, device, update }) => {
+// The newest attempt that failed: what it said of itself.
+const failedOf = (update) => (update.attempts || []).find((a) => a.error);
+
+const Evidence = ({ product, device, update, failed }) => {
 	const [log, setLog] = useState(null), [error, setError] = useState(null);
-	const e = update.error;
+	const e = failed.error;
 	const open = async () => {
 		try {
 			const page = await get(`/v1/products/${product}/devices/${device}/updates/${update.release}/log`, { limit: 100 });
@@ -30,7 +33,7 @@ const Evidence = ({ product, device, update }) => {
 		}
 	};
 	return html`<div class="evidence"><h3>\u2715 ${t(e.name)} <span class="dim">#${e.number}</span></h3>
-		<p>${plain(e.message)}</p><dl class="facts"><${Fact} name=${t("While")}>${t(e.state)}<//>${e.detail ? html`<${Fact} name=${t("Detail")}>${e.detail}<//>` : null}<${Fact} name=${t("Attempt")}>${update.attempt}<//></dl>
+		<p>${plain(e.message)}</p><dl class="facts"><${Fact} name=${t("While")}>${t(e.state)}<//>${e.detail ? html`<${Fact} name=${t("Detail")}>${e.detail}<//>` : null}<${Fact} name=${t("Attempt")}>${failed.attempt}<//></dl>
 		${ADVICE[e.name] && html`<p><b>${t("What to do")}:</b> ${t(ADVICE[e.name])}</p>`}
 		${log === null ? html`<button onClick=${open}>${t("Show the log")}</button>` : log ? html`<pre class="log" tabindex="0" aria-label=${t("Log")}>${plain(log)}</pre>` : html`<p class="dim">${t("The device sent no log.")}</p>`}<${Fail} error=${error} /></div>`;
 };
@@ -39,7 +42,7 @@ const History = ({ product, device, updates }) => html`<ol class="timeline">${up
 	<p><b>${t("Release {0}", u.release)}</b> \u2192 <code>${plain(u.version)}</code> <${Chip} state=${u.state} /> <${Time} at=${u.since} /></p>
 	${u.total > 0 && u.state === "downloading" && html`<${Bar} value=${u.done} max=${u.total} label=${t("Progress")} />`}
 	<ul class="plain">${(u.attempts || []).map((a) => html`<li>${t("Attempt {0}", a.attempt)}: ${t(a.state)}, <${Time} ms=${a.first_ms} />, ${t("took {0}", duration(a.last_ms - a.first_ms))}, ${t("{0} reports", count(a.reports))}${a.error ? html` \u2013 <b class="bad-text">${t(a.error.name)}</b>` : ""}</li>`)}</ul>
-	${u.error && html`<${Evidence} product=${product} device=${device} update=${u} />`}</li>`)}</ol>`;
+	${failedOf(u) && html`<${Evidence} product=${product} device=${device} update=${u} failed=${failedOf(u)} />`}</li>`)}</ol>`;
 
 const Actions = ({ product, base, device, d, can, reload, firmware }) => {
 	const [pin, setPin] = useState(d.pin || ""), [groups, setGroups] = useState(d.groups.join(", ")), [notes, setNotes] = useState(d.notes);

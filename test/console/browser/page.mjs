@@ -66,12 +66,13 @@ export class Screen {
 	// Presses, answers the question if one is asked, and waits for what the console then says.
 	async act(label, { word } = {}) {
 		await this.button(label).first().click();
-		const dialog = this.page.locator("dialog[open]");
-		if (await dialog.isVisible().catch(() => false)) {
+		const dialog = this.page.locator("dialog[open]"), said = this.page.getByText(this.t("Done: {0}", this.t(label)));
+		await dialog.or(said).first().waitFor();
+		if (await dialog.isVisible()) {
 			if (word) await dialog.locator("input").fill(word);
 			await dialog.getByRole("button", { name: this.t(label), exact: true }).click();
 		}
-		await this.page.getByText(this.t("Done: {0}", this.t(label))).waitFor();
+		await said.waitFor();
 	}
 	async axe(what) {
 		await this.page.evaluate(() => window.axe !== undefined).then(async (there) => {

@@ -12,7 +12,7 @@ const { page } = screen;
 const step = (text) => console.log(`${language}: ${text}`);
 
 await page.getByRole("heading", { level: 1, name: screen.t("Fleet") }).waitFor();
-await page.getByText(screen.t("Live"), { exact: true }).waitFor();
+await page.locator(".live.good").waitFor();
 check(!page.url().includes("login"), "the token is gone from the address");
 step("signed in, live");
 
@@ -57,7 +57,7 @@ step(`dry run, then released to a group as number ${number}`);
 await screen.act("Hold");
 await page.locator(".lead").getByText(screen.t("held")).waitFor();
 await screen.act("Resume");
-await page.locator(".lead").getByText(screen.t("active")).waitFor();
+await page.locator(".lead").getByText(screen.t("running")).waitFor();
 step("held and resumed");
 
 await page.locator(".legend").getByText(screen.t("succeeded")).waitFor();
