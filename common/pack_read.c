@@ -1,4 +1,4 @@
-#include "pack_sink.h"
+#include "pack_delta_read.h"
 #include "own.h"
 
 #include <assert.h>
@@ -22,6 +22,7 @@ struct pack_reader {
 	uint32_t wants;
 	bool ended; /* the zstd frame is */
 	ZSTD_DCtx *zstd;
+	struct pack_delta *delta;
 };
 
 enum ota_err pack_reader_new(const struct pack_expected *expected,
@@ -50,6 +51,7 @@ void pack_reader_free(struct pack_reader *reader)
 		return;
 	pack_sink_done(&reader->sink);
 	ZSTD_freeDCtx(reader->zstd);
+	pack_delta_free(reader->delta);
 	free(reader->groups);
 	free(reader);
 }
@@ -104,10 +106,13 @@ static enum ota_err group_check(const struct pack_reader *reader, uint8_t encodi
 	uint32_t segments =
 		pack_segment_count(reader->header.image_size, reader->header.segment_size);
 	uint32_t number = reader->groups_known;
-	if (encoding >= PACK_DELTA)
+	if (encoding >= PACK_ENCODING_COUNT)
 		return ota_fail(why, OTA_SEGMENT_HASH_MISMATCH,
 				"pack table: group %u has the unknown encoding %u", number,
 				encoding);
+	if (encoding == PACK_DELTA && !pack_has_base(&reader->header))
+		return ota_fail(why, OTA_SEGMENT_HASH_MISMATCH,
+				"pack table: group %u is a delta without a base", number);
 	if (!group->count || group->count > segments - group->first)
 		return ota_fail(why, OTA_SEGMENT_HASH_MISMATCH,
 				"pack table: group %u has %u segments", number, group->count);
@@ -271,6 +276,14 @@ enum ota_err pack_reader_begin(struct pack_reader *reader, uint32_t group, struc
 	case PACK_ZSTD:
 		return begin_zstd(reader, why);
 	case PACK_DELTA:
+		if (!reader->delta) {
+			enum ota_err err = pack_delta_new(&reader->delta, why);
+			if (err)
+				return err;
+		}
+		pack_delta_begin(reader->delta, &reader->sink, reader->header.base_size,
+				 reader->wants);
+		return OTA_OK;
 	case PACK_RAW:
 	case PACK_ENCODING_COUNT:
 		break;
@@ -325,6 +338,8 @@ enum ota_err pack_reader_feed(struct pack_reader *reader, const void *bytes, siz
 		err = feed_zstd(reader, bytes, len, why);
 		break;
 	case PACK_DELTA:
+		err = pack_delta_feed(reader->delta, bytes, len, why);
+		break;
 	case PACK_ZERO: /* has no bytes to feed */
 	case PACK_ENCODING_COUNT:
 		assert(false);

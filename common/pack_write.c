@@ -1,7 +1,7 @@
 /* The groups are spooled to the file behind the room that the longest table would take, since
  * the number of groups is known only at the end; then the table is written and the groups move
  * up. */
-#include "pack_write_part.h"
+#include "pack_write_delta.h"
 
 #include "file.h"
 #include "own.h"
@@ -11,8 +11,11 @@
 #include <string.h>
 
 #define LEVEL_DEFAULT 19
-#define JOB_BYTES     (8u << 20) /* of image; never depends on the number of threads */
-#define COPY_BYTES    (256u << 10)
+/* Bytes of image that a thread encodes by itself; never depends on the number of threads. A
+ * delta's model learns from what comes before, so its pieces are larger. */
+#define JOB_PLAIN  (8u << 20)
+#define JOB_DELTA  (64u << 20)
+#define COPY_BYTES (256u << 10)
 
 struct write {
 	const struct pack_image *image;
@@ -22,6 +25,7 @@ struct write {
 	uint8_t *table;
 	uint64_t spool, end; /* where spooled groups begin and end in the file */
 	struct pack_result result;
+	const struct pack_delta_source *delta; /* NULL without a base */
 };
 
 /* Segments that one thread encodes by itself. */
@@ -37,8 +41,12 @@ static void *job_run(void *argument)
 {
 	struct job *job = argument;
 	const struct write *write = job->write;
-	job->err = pack_part_plain(&job->part, write->image, write->options.segment_size,
-				   write->options.level, job->first, job->count, &job->why);
+	job->err = write->delta
+			   ? pack_part_delta(&job->part, write->delta, job->first, job->count,
+					     &job->why)
+			   : pack_part_plain(&job->part, write->image,
+					     write->options.segment_size, write->options.level,
+					     job->first, job->count, &job->why);
 	return NULL;
 }
 
@@ -97,10 +105,10 @@ static enum ota_err run_jobs(struct write *write, struct job jobs[2], unsigned c
 	return OTA_OK;
 }
 
-static enum ota_err encode_plain(struct write *write, struct ota_why *why)
+static enum ota_err encode(struct write *write, struct ota_why *why)
 {
 	uint32_t segments = pack_segment_count(write->image->size, write->options.segment_size);
-	uint32_t step = JOB_BYTES / write->options.segment_size;
+	uint32_t step = (write->delta ? JOB_DELTA : JOB_PLAIN) / write->options.segment_size;
 	enum ota_err err = progress(write, 0, why);
 	for (uint32_t first = 0; first < segments && !err;) {
 		struct job jobs[2] = {0};
@@ -117,6 +125,27 @@ static enum ota_err encode_plain(struct write *write, struct ota_why *why)
 		if (!err)
 			err = progress(write, first, why);
 	}
+	return err;
+}
+
+static enum ota_err encode_delta(struct write *write, const struct pack_image *base,
+				 struct ota_why *why)
+{
+	AUTO(pack_ops_done) struct pack_ops ops = {0};
+	enum ota_err err = pack_match(write->image, base, &write->options, &ops, why);
+	if (err)
+		return err;
+	struct pack_delta_source delta = {
+		.image = write->image,
+		.base = base,
+		.ops = &ops,
+		.pointers = pack_pointers_find(base),
+		.segment_size = write->options.segment_size,
+		.level = write->options.level,
+	};
+	write->delta = &delta;
+	err = encode(write, why);
+	write->delta = NULL;
 	return err;
 }
 
@@ -191,7 +220,6 @@ enum ota_err pack_write(const struct pack_image *image, const struct pack_image 
 			struct pack_result *ret_result, struct ota_why *why)
 {
 	struct write write = {.image = image, .options = with_defaults(options), .fd = fd};
-	(void)base; /* a pack without a base is right for every device */
 	if (!pack_sizes_are_valid(image->size, write.options.segment_size))
 		return ota_fail(why, OTA_SIZE_MISMATCH,
 				"%llu bytes in segments of %u: 1 to %u segments are allowed",
@@ -210,8 +238,12 @@ enum ota_err pack_write(const struct pack_image *image, const struct pack_image 
 	write.spool = write.end = PACK_HEADER_SIZE + table_max;
 	enum ota_err err =
 		digest_of(image->bytes, (size_t)image->size, &write.header.image, why);
+	if (!err && base) {
+		write.header.base_size = base->size;
+		err = digest_of(base->bytes, (size_t)base->size, &write.header.base, why);
+	}
 	if (!err)
-		err = encode_plain(&write, why);
+		err = base ? encode_delta(&write, base, why) : encode(&write, why);
 	if (!err)
 		err = finish(&write, why);
 	if (!err)

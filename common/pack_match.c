@@ -1,0 +1,346 @@
+/* After bsdiff (Percival, "Matching with mismatches and assorted applications", 2006): an exact
+ * match from a suffix array of the base starts a copy, which then goes on over mismatches for
+ * as long as that pays. What pays is told by words rather than bytes, because a mismatch costs
+ * least where a whole word has changed a little. */
+#include "pack_match_anchor.h"
+
+#include "own.h"
+
+#include <divsufsort.h>
+#include <string.h>
+
+#define WHOLE_MAX   (128u << 20) /* a larger base is searched where it has no equal only */
+#define COMPARE_MAX 4096u	 /* a longer match is found by going on from there */
+#define FOLLOWS_MIN 16u		 /* so many bytes as in the copy so far need no search */
+#define BETTER_BY   8u		 /* bytes that another place must match more */
+
+struct match {
+	const uint8_t *image, *base;
+	uint64_t image_size, base_size;
+	/* what is searched: the base, or what the anchors leave of it */
+	const uint8_t *hay;
+	uint64_t hay_size;
+	const struct pack_rest *rest; /* NULL: it is the base */
+	saidx_t *suffixes;
+	struct pack_ops *ops;
+};
+
+void pack_ops_done(struct pack_ops *ops)
+{
+	free(ops->ops);
+	*ops = (struct pack_ops){0};
+}
+
+enum ota_err pack_ops_add(struct pack_ops *ops, const struct pack_op *op, struct ota_why *why)
+{
+	if (ops->count == ops->room) {
+		size_t room = ops->room ? ops->room * 2 : 1024;
+		struct pack_op *more = realloc(ops->ops, room * sizeof *more);
+		if (!more)
+			return ota_fail(why, OTA_OUT_OF_MEMORY, "no memory for %zu ops", room);
+		ops->ops = more;
+		ops->room = room;
+	}
+	ops->ops[ops->count++] = *op;
+	return OTA_OK;
+}
+
+static uint64_t equal_bytes(const uint8_t *a, const uint8_t *b, uint64_t max)
+{
+	uint64_t at = 0;
+	for (; at + 8 <= max; at += 8) {
+		uint64_t x, y;
+		memcpy(&x, a + at, 8);
+		memcpy(&y, b + at, 8);
+		if (x != y)
+			return at + (uint64_t)(__builtin_ctzll(x ^ y) / 8);
+	}
+	while (at < max && a[at] == b[at])
+		at++;
+	return at;
+}
+
+/* A long match of the image at `at`; its length, and where it is in the base. */
+static uint64_t longest(const struct match *match, uint64_t at, uint64_t *ret_source)
+{
+	uint64_t left = match->image_size - at, best = 0, found = 0;
+	uint64_t low = 0, high = match->hay_size; /* the first suffix that is not smaller */
+	const uint8_t *image = match->image + at;
+	while (low < high) {
+		uint64_t middle = low + (high - low) / 2;
+		uint64_t place = (uint64_t)match->suffixes[middle];
+		uint64_t max = match->hay_size - place < left ? match->hay_size - place : left;
+		if (max > COMPARE_MAX)
+			max = COMPARE_MAX;
+		uint64_t same = equal_bytes(match->hay + place, image, max);
+		if (same > best) {
+			best = same;
+			found = place;
+		}
+		if (same < max ? match->hay[place + same] < image[same] : max < left)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	if (!best)
+		return 0;
+	uint64_t source = match->rest ? pack_rest_source(match->rest, found) : found;
+	uint64_t max = match->base_size - source < left ? match->base_size - source : left;
+	*ret_source = source;
+	return equal_bytes(match->base + source, image, max);
+}
+
+static unsigned equal_in(uint32_t a, uint32_t b)
+{
+	unsigned equal = 0;
+	for (int i = 0; i < 32; i += 8)
+		equal += (a >> i & 255) == (b >> i & 255);
+	return equal;
+}
+
+/* What copying a word instead of saying it saves, in tenths of a byte. */
+static int word_gain(const uint8_t *image, const uint8_t *base)
+{
+	uint32_t now, old;
+	memcpy(&now, image, 4);
+	memcpy(&old, base, 4);
+	if (now == old)
+		return 26;
+	uint32_t change = now - old;
+	if (change + (1u << 16) < 1u << 17)
+		return 12;
+	if (!((now ^ old) & 0xff000000))
+		return 4;
+	return (int)equal_in(now, old) * 5 - 9;
+}
+
+/* gains[i]: what the best copy of at most i bytes forward from both places saves. */
+static uint64_t gain_forward(const struct match *match, uint64_t image, uint64_t source,
+			     uint64_t max, int *gains)
+{
+	int sum = 0, best = 0;
+	uint64_t at = 0;
+	if (max > match->base_size - source)
+		max = match->base_size - source;
+	gains[0] = 0;
+	while (at < max) {
+		uint64_t unit = 4 - ((image + at) & 3);
+		if (unit == 4 && at + 4 <= max) {
+			sum += word_gain(match->image + image + at, match->base + source + at);
+		} else {
+			unit = 1;
+			sum += match->image[image + at] == match->base[source + at] ? 6 : -5;
+		}
+		for (uint64_t i = 1; i <= unit; i++)
+			gains[at + i] = i < unit ? best : (sum > best ? sum : best);
+		best = sum > best ? sum : best;
+		at += unit;
+	}
+	return at;
+}
+
+/* The same backward from the ends of both. */
+static uint64_t gain_backward(const struct match *match, uint64_t image, uint64_t source,
+			      uint64_t max, int *gains)
+{
+	int sum = 0, best = 0;
+	uint64_t at = 0;
+	if (max > source)
+		max = source;
+	gains[0] = 0;
+	while (at < max) {
+		uint64_t unit = 4;
+		const uint8_t *now = match->image + image - at,
+			      *old = match->base + source - at;
+		if (((image - at) & 3) == 0 && at + 4 <= max) {
+			sum += word_gain(now - 4, old - 4);
+		} else {
+			unit = 1;
+			sum += now[-1] == old[-1] ? 6 : -5;
+		}
+		for (uint64_t i = 1; i <= unit; i++)
+			gains[at + i] = i < unit ? best : (sum > best ? sum : best);
+		best = sum > best ? sum : best;
+		at += unit;
+	}
+	return at;
+}
+
+/* Shares the bytes between two exact matches out to the copy before, a literal, and the copy
+ * behind, so that the most is saved. */
+static void share_out(const int *forward, uint64_t forward_max, const int *backward,
+		      uint64_t backward_max, uint64_t gap, uint64_t *ret_forward,
+		      uint64_t *ret_backward)
+{
+	int best = -1;
+	for (uint64_t ahead = 0; ahead <= forward_max; ahead++) {
+		if (ahead && forward[ahead] == forward[ahead - 1])
+			continue; /* longer for the same gain */
+		uint64_t back = gap - ahead < backward_max ? gap - ahead : backward_max;
+		int gain = forward[ahead] + backward[back];
+		if (gain <= best)
+			continue;
+		best = gain;
+		*ret_forward = ahead;
+		*ret_backward = back;
+	}
+	while (*ret_backward && backward[*ret_backward] == backward[*ret_backward - 1])
+		--*ret_backward;
+}
+
+/* The copy in hand: image [image, image + copy) from source. */
+struct copy {
+	uint64_t image, source, copy;
+};
+
+/* Ends the copy in hand where the next begins to pay, which moves to its true beginning. */
+static enum ota_err settle(const struct match *match, const struct copy *copy,
+			   struct copy *next, struct ota_why *why)
+{
+	uint64_t begin = copy->image + copy->copy, gap = next->image - begin;
+	AUTO_FREE int *gains = malloc((gap + 1) * 2 * sizeof *gains);
+	if (!gains)
+		return ota_fail(why, OTA_OUT_OF_MEMORY, "no memory for a gap of %llu bytes",
+				(unsigned long long)gap);
+	int *forward = gains, *backward = gains + gap + 1;
+	uint64_t ahead = 0, back = 0;
+	uint64_t forward_max =
+		gain_forward(match, begin, copy->source + copy->copy, gap, forward);
+	uint64_t backward_max = gain_backward(match, next->image, next->source, gap, backward);
+	if (!next->copy)
+		backward_max = 0; /* the end of the image */
+	share_out(forward, forward_max, backward, backward_max, gap, &ahead, &back);
+	next->image -= back;
+	next->source -= back;
+	next->copy += back;
+	if (ahead + back == gap && next->copy &&
+	    next->image - next->source == copy->image - copy->source) {
+		next->image = copy->image;
+		next->source = copy->source;
+		next->copy += copy->copy + ahead;
+		return OTA_OK;
+	}
+	struct pack_op op = {
+		.image = copy->image,
+		.source = copy->source,
+		.copy = copy->copy + ahead,
+		.literal = gap - ahead - back,
+	};
+	return op.copy + op.literal ? pack_ops_add(match->ops, &op, why) : OTA_OK;
+}
+
+/* How many of the `len` bytes from `at` on agree with the copy in hand, were it to go on. */
+static uint64_t agreeing(const struct match *match, const struct copy *copy, uint64_t at,
+			 uint64_t len)
+{
+	uint64_t source = copy->source + (at - copy->image), agree = 0;
+	for (uint64_t i = 0; i < len && source + i < match->base_size; i++)
+		agree += match->image[at + i] == match->base[source + i];
+	return agree;
+}
+
+static uint64_t following(const struct match *match, const struct copy *copy, uint64_t at)
+{
+	uint64_t source = copy->source + (at - copy->image);
+	if (source >= match->base_size)
+		return 0;
+	uint64_t max = match->image_size - at < match->base_size - source
+			       ? match->image_size - at
+			       : match->base_size - source;
+	return equal_bytes(match->image + at, match->base + source, max);
+}
+
+/* From the end of the copy in hand to `until`. */
+static enum ota_err scan(const struct match *match, struct copy *copy, uint64_t until,
+			 struct ota_why *why)
+{
+	uint64_t at = copy->image + copy->copy;
+	while (at < until) {
+		uint64_t source = 0, follows = following(match, copy, at);
+		if (follows >= FOLLOWS_MIN || at + follows == match->image_size) {
+			at += follows;
+			continue;
+		}
+		uint64_t len = longest(match, at, &source);
+		if (len > until - at)
+			len = until - at;
+		if (len < agreeing(match, copy, at, len) + BETTER_BY) {
+			at++;
+			continue;
+		}
+		struct copy next = {at, source, len};
+		enum ota_err err = settle(match, copy, &next, why);
+		if (err)
+			return err;
+		*copy = next;
+		at = copy->image + copy->copy;
+	}
+	return OTA_OK;
+}
+
+/* Between and beside the anchors, which are there only when the base is large. */
+static enum ota_err scan_all(struct match *match, const struct pack_ops *anchors,
+			     struct ota_why *why)
+{
+	struct copy copy = {0}, end = {.image = match->image_size};
+	AUTO_FREE saidx_t *suffixes = malloc(((size_t)match->hay_size + 1) * sizeof *suffixes);
+	if (!suffixes || (match->hay_size &&
+			  divsufsort(match->hay, suffixes, (saidx_t)match->hay_size) != 0))
+		return ota_fail(why, OTA_OUT_OF_MEMORY,
+				"no memory for the suffix array of %llu bytes",
+				(unsigned long long)match->hay_size);
+	match->suffixes = suffixes;
+	for (size_t i = 0; i < anchors->count; i++) {
+		const struct pack_op *anchor = &anchors->ops[i];
+		struct copy next = {anchor->image, anchor->source, anchor->copy};
+		enum ota_err err = scan(match, &copy, anchor->image, why);
+		if (err)
+			return err;
+		/* A match may have gone on into the anchor. */
+		uint64_t begin = copy.image + copy.copy;
+		uint64_t over = begin > next.image ? begin - next.image : 0;
+		if (over >= next.copy)
+			continue;
+		next = (struct copy){next.image + over, next.source + over, next.copy - over};
+		err = settle(match, &copy, &next, why);
+		if (err)
+			return err;
+		copy = next;
+	}
+	enum ota_err err = scan(match, &copy, match->image_size, why);
+	return err ? err : settle(match, &copy, &end, why);
+}
+
+enum ota_err pack_match(const struct pack_image *image, const struct pack_image *base,
+			const struct pack_write_options *options, struct pack_ops *ret_ops,
+			struct ota_why *why)
+{
+	AUTO(pack_ops_done) struct pack_ops ops = {0}, anchors = {0};
+	AUTO(pack_rest_done) struct pack_rest rest = {0};
+	struct match match = {
+		.image = image->bytes,
+		.base = base->bytes,
+		.image_size = image->size,
+		.base_size = base->size,
+		.hay = base->bytes,
+		.hay_size = base->size,
+		.ops = &ops,
+	};
+	enum ota_err err = OTA_OK;
+	(void)options;
+	if (base->size > WHOLE_MAX) {
+		err = pack_anchors_find(image, base, &anchors, why);
+		if (!err)
+			err = pack_rest_gather(&anchors, base, &rest, why);
+		match.hay = rest.bytes;
+		match.hay_size = rest.size;
+		match.rest = &rest;
+	}
+	if (!err)
+		err = scan_all(&match, &anchors, why);
+	if (err)
+		return err;
+	*ret_ops = ops;
+	ops = (struct pack_ops){0};
+	return OTA_OK;
+}

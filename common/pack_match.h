@@ -1,0 +1,21 @@
+/* Finding where in the base the pieces of an image come from. Inside the pack writer only. */
+#pragma once
+
+#include "pack_write.h"
+
+/* `copy` bytes resemble the base at `source`, then `literal` bytes do not resemble anything. */
+struct pack_op {
+	uint64_t image, source, copy, literal;
+};
+
+struct pack_ops {
+	struct pack_op *ops; /* in the order of the image, without gaps */
+	size_t count, room;
+};
+
+enum ota_err pack_match(const struct pack_image *image, const struct pack_image *base,
+			const struct pack_write_options *options, struct pack_ops *ret_ops,
+			struct ota_why *why) OTA_CHECKED;
+void pack_ops_done(struct pack_ops *ops);
+enum ota_err pack_ops_add(struct pack_ops *ops, const struct pack_op *op,
+			  struct ota_why *why) OTA_CHECKED;

@@ -1,0 +1,66 @@
+/* What a copied word will have become: code and data are full of references, and when what they
+ * refer to has moved, the word changes in a way that can be foreseen once one reference to that
+ * place has been seen (PROTOCOL.md section 7). Knows AArch64's B, BL, ADRP and the ADD, LDR and
+ * STR that complete an ADRP, and pointers; anything else is predicted to stay. Wrong
+ * predictions cost bytes only. Inside the pack reader and writer only. */
+#pragma once
+
+#include "pack_model.h"
+
+#define PACK_PREDICT_PLACES_LOG 13 /* places whose movement is remembered */
+#define PACK_PREDICT_NEAR_LOG	13
+#define PACK_PREDICT_CHANGE_LOG 12
+#define PACK_PREDICT_AHEAD	36u /* bytes of the base after a word that may be looked at */
+
+enum pack_predict_kind {
+	PACK_PREDICT_DATA = 0,
+	PACK_PREDICT_CALL,    /* B, BL */
+	PACK_PREDICT_PAGE,    /* ADRP */
+	PACK_PREDICT_ADD,     /* the low 12 bits, added */
+	PACK_PREDICT_ACCESS,  /* the low 12 bits, in a load or store */
+	PACK_PREDICT_POINTER, /* the low half of an aligned 8-byte pointer */
+};
+
+struct pack_moved {
+	uint32_t place, by;
+};
+
+struct pack_predict {
+	/* Pointers: the high half they share, and what their low half is at image offset 0. */
+	bool has_pointers;
+	uint32_t pointer_high, pointer_origin;
+	uint64_t base_size;
+	struct pack_moved exactly[1 << PACK_PREDICT_PLACES_LOG];
+	struct pack_moved nearby[1 << PACK_PREDICT_NEAR_LOG];
+	/* data: how much an equal or a near value changed */
+	struct pack_moved same[1 << PACK_PREDICT_CHANGE_LOG];
+	struct pack_moved near[1 << PACK_PREDICT_CHANGE_LOG];
+	uint32_t last_change[256];
+	struct {
+		bool known;
+		uint32_t old, now; /* the page that an ADRP has put there */
+	} registers[32];
+};
+
+struct pack_guess {
+	enum pack_predict_kind kind;
+	uint32_t old, word; /* in the base, and foreseen */
+	bool has_target;
+	uint32_t target; /* place in the base's terms that `old` refers to */
+};
+
+void pack_predict_reset(struct pack_predict *predict, uint64_t base_size);
+/* Codes what a group says about pointers: when writing, the fields that the caller has set. */
+void pack_predict_head(struct pack_predict *predict, struct pack_coder *coder);
+/* The word at base offset `source` goes to image offset `place`, both multiples of 4 or else it
+ * is foreseen to stay. `base` points at it, and `ahead` bytes are there: at least
+ * PACK_PREDICT_AHEAD, unless the base ends before. */
+void pack_predict_word(struct pack_predict *predict, const uint8_t *base, size_t ahead,
+		       uint64_t source, uint64_t place, struct pack_guess *ret_guess);
+/* What it has become. */
+void pack_predict_learn(struct pack_predict *predict, const struct pack_guess *guess,
+			uint64_t place, uint32_t now);
+/* For a word that the guess missed: fills in the candidates, codes it, and learns from it. */
+uint32_t pack_predict_miss(struct pack_predict *predict, struct pack_model *model,
+			   struct pack_coder *coder, const struct pack_guess *guess,
+			   uint64_t source, uint64_t place, uint32_t now);
