@@ -38,6 +38,7 @@ enum ota_err command_root_update(struct command_call *call, struct ota_why *why)
 		err = command_write(call, &row, 1, why);
 	if (err)
 		return err;
+	summon_start(&service->summon); /* the new root comes with the welcome */
 	show_open(&call->result, NULL);
 	show_number(&call->result, "version", row.root.version);
 	show_close(&call->result, '}');

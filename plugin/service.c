@@ -552,6 +552,7 @@ static bool run_tick(struct service *service, uint64_t now_ms)
 		more = engine_tick(service->engine);
 	} while (more && service_mono_us() - start_us < TICK_BUDGET_US);
 	service->next_tick_ms = now_ms + (more ? 0 : SERVICE_TICK_MS / 2);
+	summon_tick(&service->summon, service, now_ms);
 	if (now_ms >= service->next_sweep_ms) {
 		service->next_sweep_ms = now_ms + SWEEP_MS;
 		session_sweep(&service->sessions, now_ms);

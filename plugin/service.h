@@ -15,6 +15,7 @@
 #include "session.h"
 #include "settings.h"
 #include "store_sqlite.h"
+#include "summon.h"
 #include "upload.h"
 
 #define SERVICE_TICK_MS	       100u
@@ -92,6 +93,7 @@ struct service {
 	uint64_t
 		progress[SERVICE_PROGRESS_SLOTS]; /* ms of the last progress event, by device */
 	uint32_t cold_reads;
+	struct summon summon;
 
 	struct metric metrics[METRIC_KIND_COUNT];
 	struct service_figures figures;

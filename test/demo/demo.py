@@ -371,6 +371,13 @@ def main():
     parser.add_argument("--build", type=Path, default=TREE / "build/gcc")
     parser.add_argument("--keep", action="store_true", help="leave everything running at the end")
     options = parser.parse_args()
+    wanted = [STATE / "images" / f"{kind}-{suite}" for kind in ("busybox", "vmlinuz")
+              for suite in ("bookworm", "trixie")]
+    wanted += [options.build / part for part in ("manager/otactl", "agent/ota-agent",
+                                                 "plugin/mosquitto_ota.so")]
+    for path in wanted:
+        if not path.exists():
+            parser.error(f"'{path}' is missing; `./dev demo` fetches and builds what is needed")
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, stop)
     demo = Demo(options.build.resolve(), Path(tempfile.mkdtemp(prefix="ota-demo.")))
