@@ -3,6 +3,7 @@ import os
 import pwd
 import signal
 import socket
+import subprocess
 
 from . import places
 from .process import Process, eventually
@@ -92,6 +93,22 @@ class Broker(Process):
         with socket.socket() as probe:
             probe.settimeout(1)
             return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+    def stop(self, seconds=20):
+        """As Process.stop. With the sanitizers of gcc 12 a broker on glibc 2.43 never leaves
+        exit(): any plugin that calls strerror_r there, an empty one too, leaves the C library's
+        locale lock held. There, and only there, it is killed once it has said its last word."""
+        if not (self.suite == "sid" and self.environment and self.is_running()):
+            return super().stop(seconds)
+        self.expected_dead = True
+        said = len(self.log())
+        self.signal(signal.SIGTERM)
+        self.wait_log("(?s)terminating.*Saving in-memory database", seconds, said)
+        try:
+            return self.process.wait(1)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            return 0
 
     def restart(self, kill=False):
         if kill:
