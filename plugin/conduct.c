@@ -86,6 +86,7 @@ static void open_wave(struct engine *engine, struct release *release, uint32_t w
 	release->wave_ms = engine->now;
 	release->bake_ms = 0;
 	release->fan_shard = 0;
+	release->fan_ms = 0;
 	release->fanning = release_is_fast(release) &&
 			   release->document.target.kind != RELEASE_TO_DEVICE &&
 			   waiting >= engine->limits.fan_out_least &&

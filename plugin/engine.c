@@ -13,6 +13,7 @@ void engine_limits_default(struct engine_limits *ret_limits)
 		.slice = 1000,
 		.max_concurrent = 1000,
 		.fan_out_least = 64,
+		.fan_settle_ms = 300,
 		.retry_ms = {60000, 300000, 1800000},
 		.penalty_ms = 86400000,
 		.restart_ms = 600000,

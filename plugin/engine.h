@@ -46,6 +46,8 @@ struct engine_limits {
 	uint32_t max_concurrent; /* of a release that names none: 1000 */
 	uint64_t rate;		 /* bytes a second of a release that names none; 0: no limit */
 	uint32_t fan_out_least;	 /* fewer devices than this are told one by one: 64 */
+	uint64_t fan_settle_ms;	 /* for the broker to deliver a fan-out, before those it did not
+				    reach are told one by one: 300 */
 	uint64_t state_ms[UPDATE_STATE_COUNT]; /* silence deadline of each state; 0: the default
 						*/
 	uint64_t retry_ms[3];		       /* 1, 5, 30 min */

@@ -88,6 +88,7 @@ struct release {
 	uint64_t grant_ms;	       /* since when there are some */
 	bool fanning;		       /* its offer is being fanned out */
 	uint32_t fan_shard;	       /* next shard */
+	uint64_t fan_ms;	       /* when the last was published; 0: not yet */
 	uint32_t walk_at, walk_left;   /* the walk that starts updates */
 	bool starved;		       /* somebody was refused for want of a place */
 	bool reaches_nobody;	       /* and its reason says so */

@@ -233,6 +233,12 @@ bool rollout_fan_slice(struct engine *engine, struct release *release)
 		engine->io.fan_out(engine->io.ctx, release, release->fan_shard++);
 	if (release->fan_shard < engine->limits.shards)
 		return true;
+	/* The broker delivers what it was given only after this call. Who asks too early finds
+	 * everyone untold, tells all one by one, and the fan-out reaches nobody. */
+	if (!release->fan_ms)
+		release->fan_ms = engine->now;
+	if (engine->now - release->fan_ms < engine->limits.fan_settle_ms)
+		return false;
 	release->fanning = false;
 	rollout_walk(release); /* those whom the fleet topic did not reach */
 	return true;

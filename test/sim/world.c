@@ -157,6 +157,7 @@ void world_start(struct world *world)
 {
 	memset(world, 0, sizeof(*world));
 	engine_limits_default(&world->limits);
+	world->limits.fan_settle_ms = 0; /* its broker delivers at once */
 	world->now_ms = WORLD_START_MS;
 	world->random = 1;
 	world->mono_ms = 1000;
