@@ -71,28 +71,22 @@ static enum reason status_reason(const struct device *device)
 	return REASON_QUARANTINED;
 }
 
-/* True when b takes precedence over a, both reaching the device. */
+/* True when b, which is the newer, takes precedence over a; both reach the device. */
 static bool comes_before(const struct release *a, const struct release *b)
 {
-	const struct release_document *old = &a->document, *new = &b->document;
+	enum release_target old = a->document.target.kind, new = b->document.target.kind;
 	int order;
 
-	if (old->target.kind == RELEASE_TO_DEVICE || new->target.kind == RELEASE_TO_DEVICE) {
-		if (old->target.kind == RELEASE_TO_DEVICE && a->state == RELEASE_DONE &&
-		    new->number > old->number)
-			return true;
-		if (new->target.kind == RELEASE_TO_DEVICE && b->state == RELEASE_DONE &&
-		    old->number > new->number)
-			return false;
-	}
-	if (old->target.kind != new->target.kind)
-		return new->target.kind > old->target.kind;
-	if (old->target.kind == RELEASE_TO_GROUP) {
+	if (old == RELEASE_TO_DEVICE && a->state == RELEASE_DONE)
+		return true;
+	if (old != new)
+		return new > old;
+	if (new == RELEASE_TO_GROUP) {
 		order = version_compare(b->firmware->version, a->firmware->version);
 		if (order)
 			return order > 0;
 	}
-	return new->number > old->number;
+	return true;
 }
 
 /* May this release be the device's at all, whatever takes precedence? */

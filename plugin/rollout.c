@@ -122,7 +122,7 @@ enum reason rollout_blocked(const struct engine *engine, const struct update *up
 		return REASON_RETRY;
 	if (update_state_is_final(state))
 		return REASON_GIVEN_UP;
-	if (state > UPDATE_DEFERRED || (update->flags & UPDATE_CANCELING))
+	if (state > UPDATE_DEFERRED)
 		return REASON_IN_HAND;
 	reason = release_reason(update);
 	if (!reason && rollout_finishes_older(update))
@@ -156,7 +156,7 @@ void rollout_cancel(struct engine *engine, const struct device *device,
 static bool is_already_there(const struct update *update)
 {
 	return (update->state == UPDATE_TARGETED || update->state == UPDATE_OFFERED) &&
-	       (update->flags & UPDATE_TOLD) && !(update->flags & UPDATE_CANCELING) &&
+	       (update->flags & UPDATE_TOLD) &&
 	       fleet_runs(update->device, update->release->firmware);
 }
 
@@ -173,9 +173,7 @@ void rollout_consider(struct engine *engine, struct device *device)
 		return;
 	}
 	reason = rollout_blocked(engine, update);
-	if (reason == REASON_PLACE)
-		update->release->starved = true;
-	if (reason != REASON_NONE && reason != REASON_CONSENT)
+	if (reason != REASON_NONE && reason != REASON_CONSENT && reason != REASON_PLACE)
 		return;
 	if (update->state == UPDATE_TARGETED && update->release->fanning &&
 	    update->attempt == 0)
@@ -190,7 +188,7 @@ void rollout_consider(struct engine *engine, struct device *device)
 	if (update->state != UPDATE_TARGETED && (update->flags & UPDATE_PLACE))
 		return; /* it has been told, and may */
 	if (!rollout_take_place(engine, update))
-		return;
+		return; /* it is looked for again when one is free */
 	if (update->state == UPDATE_TARGETED)
 		attempt_event(engine, update, UPDATE_EVENT_OFFER);
 	else

@@ -68,6 +68,12 @@ static void supersede_during_every_state(void **unused)
 		fast(&w, "1.2.0", RELEASE_TO_PRODUCT, NULL);
 		assert_int_equal(world_see(&w, 1)->state, RELEASE_SUPERSEDED);
 		world_check(&w);
+		assert_int_equal(world_state(&w, device, 2),
+				 rows[i].finishes || rows[i].during == UPDATE_TARGETED
+					 ? UPDATE_TARGETED
+					 : UPDATE_OFFERED);
+		if (rows[i].finishes)
+			assert_string_equal(world_why(&w, device), "busy_older");
 		if (rows[i].during == UPDATE_TARGETED)
 			world_connect(&w, device);
 		if (rows[i].during == UPDATE_DEFERRED)
@@ -165,6 +171,8 @@ static void abort_cancels_who_waits_and_asks_who_downloads(void **unused)
 	assert_int_equal(world_state(&w, installs, 1), UPDATE_SUCCEEDED);
 	assert_string_equal(installs->version, "1.1.0");
 	world_advance(&w, w.limits.cancel_ms - 1);
+	world_group(&w, "alpha", "away"); /* it is looked at again, and not given more time */
+	world_settle(&w);
 	assert_int_equal(world_state(&w, away, 1), UPDATE_DOWNLOADING);
 	world_advance(&w, 1);
 	assert_int_equal(world_state(&w, away, 1), UPDATE_CANCELED);

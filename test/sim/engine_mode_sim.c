@@ -86,6 +86,43 @@ static void fast_online_enabled_is_told_now(void **unused)
 	end(&c);
 }
 
+static void fast_connected_without_a_hello_is_told_at_its_hello(void **unused)
+{
+	struct cell c;
+
+	(void)unused;
+	begin(&c);
+	c.device->online = true;
+	engine_connected(c.world.engine, "gw1");
+	release(&c, RELEASE_FAST, false);
+	assert_int_equal(c.device->offers, 0);
+	assert_string_equal(world_why(&c.world, c.device), "offline");
+	world_hello(&c.world, c.device);
+	world_work(&c.world, UPDATE_DOWNLOADING);
+	assert_int_equal(c.device->offers, 1);
+	end(&c);
+}
+
+static void device_that_has_its_place_is_not_told_again(void **unused)
+{
+	struct cell c;
+
+	(void)unused;
+	begin(&c);
+	world_connect(&c.world, c.device);
+	world_work(&c.world, UPDATE_NONE);
+	c.release = world_release(
+		&c.world, (struct release_spec){.version = "2.0.0", .mode = RELEASE_FAST});
+	world_gates(&c.world, c.device, true, 0);
+	world_gates(&c.world, c.device, true, 0);
+	world_work(&c.world, UPDATE_DOWNLOADING);
+	world_gates(&c.world, c.device, true, 0);
+	world_work(&c.world, UPDATE_DOWNLOADING);
+	assert_int_equal(c.device->offers, 1);
+	assert_int_equal(c.device->resumed, 0);
+	end(&c);
+}
+
 static void standard_online_disabled_is_pending_at_its_next_hello(void **unused)
 {
 	struct cell c;
@@ -457,6 +494,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(standard_online_enabled_hears_nothing_until_its_next_hello),
 		cmocka_unit_test(fast_online_enabled_is_told_now),
+		cmocka_unit_test(fast_connected_without_a_hello_is_told_at_its_hello),
+		cmocka_unit_test(device_that_has_its_place_is_not_told_again),
 		cmocka_unit_test(standard_online_disabled_is_pending_at_its_next_hello),
 		cmocka_unit_test(fast_online_disabled_is_pending_now),
 		cmocka_unit_test(standard_enabling_without_reconnecting_starts_nothing),

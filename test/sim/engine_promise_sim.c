@@ -377,7 +377,7 @@ static void release_is_heard_of_only_when_it_is_stored(void **unused)
 {
 	struct world w;
 	struct sim_device *device = begin(&w, "gw1");
-	const struct release_spec spec = { .version = "2.0.0", .mode = RELEASE_FAST };
+	const struct release_spec spec = {.version = "2.0.0", .mode = RELEASE_FAST};
 	uint64_t number;
 
 	(void)unused;

@@ -237,6 +237,32 @@ static void move_to_another_product_leaves_everything_behind(void **unused)
 	world_stop(&w);
 }
 
+static void denial_ends_what_no_release_could(void **unused)
+{
+	(void)unused;
+	for (int moved = 0; moved <= 1; moved++) {
+		struct world w;
+		struct sim_device *device;
+		enum engine_answer answer;
+		begin(&w);
+		world_product(&w, "valve");
+		device = world_device(&w, "gw1");
+		world_connect(&w, device);
+		fast(&w, "1.1.0", RELEASE_TO_PRODUCT, NULL);
+		world_work(&w, UPDATE_INSTALLING);
+		assert_int_equal(world_state(&w, device, 1), UPDATE_INSTALLING);
+		if (moved)
+			assert_int_equal(engine_device_approve(w.engine, "gw1", "valve",
+							       &answer, &w.why),
+					 OTA_OK);
+		else
+			assert_int_equal(engine_device_deny(w.engine, "gw1", &answer, &w.why),
+					 OTA_OK);
+		assert_int_equal(world_see(&w, 1)->counts[UPDATE_REMOVED], 1);
+		world_stop(&w);
+	}
+}
+
 static void denial_and_removal_end_everything(void **unused)
 {
 	struct world w;
@@ -309,6 +335,22 @@ static void unsuitable_devices_are_skipped_by_name(void **unused)
 	}
 }
 
+static void equal_version_with_other_bytes_is_updated(void **unused)
+{
+	struct world w;
+	struct sim_device *device;
+
+	(void)unused;
+	begin(&w);
+	device = world_device(&w, "gw1");
+	text_copy(device->version, NAME_SIZE, "1.1"); /* compares equal to 1.1.0 */
+	world_connect(&w, device);
+	fast(&w, "1.1.0", RELEASE_TO_PRODUCT, NULL);
+	world_work(&w, UPDATE_NONE);
+	assert_string_equal(device->version, "1.1.0");
+	world_stop(&w);
+}
+
 static void downgrade_is_done_when_the_release_allows_it(void **unused)
 {
 	struct world w;
@@ -360,6 +402,18 @@ static void dry_run_adds_up_and_names_each_reason(void **unused)
 	assert_int_equal(plan.skips[REASON_DEVELOPMENT].count, 1);
 	assert_int_equal(plan.skips[REASON_DENIED].count, 1);
 	assert_int_equal(plan.skips[REASON_ON_TARGET].count, 1);
+	spec.kind = RELEASE_TO_DEVICE;
+	spec.name = "gw0006";
+	assert_int_equal(world_plan(&w, &spec, &plan), OTA_OK);
+	assert_int_equal(plan.targeted, 1);
+	assert_int_equal(plan.skips[REASON_OTHER_DEVICE].count, 7);
+	spec.kind = RELEASE_TO_GROUP;
+	spec.name = "alpha";
+	assert_int_equal(world_plan(&w, &spec, &plan), OTA_OK);
+	assert_int_equal(plan.targeted, 1);
+	assert_int_equal(plan.skips[REASON_OTHER_GROUP].count, 6);
+	spec.kind = RELEASE_TO_PRODUCT;
+	spec.name = NULL;
 	assert_int_equal(engine_product(w.engine, "lamp")->release_count, 1);
 	assert_int_equal(world_release(&w, spec), 2);
 	assert_int_equal(world_count(&w, 2, UPDATE_TARGETED), 5); /* the plan came true */
@@ -414,8 +468,10 @@ int main(void)
 		cmocka_unit_test(canary_goes_on_with_its_fleet),
 		cmocka_unit_test(group_edits_follow_the_mode_of_the_release),
 		cmocka_unit_test(move_to_another_product_leaves_everything_behind),
+		cmocka_unit_test(denial_ends_what_no_release_could),
 		cmocka_unit_test(denial_and_removal_end_everything),
 		cmocka_unit_test(unsuitable_devices_are_skipped_by_name),
+		cmocka_unit_test(equal_version_with_other_bytes_is_updated),
 		cmocka_unit_test(downgrade_is_done_when_the_release_allows_it),
 		cmocka_unit_test(dry_run_adds_up_and_names_each_reason),
 		cmocka_unit_test(fast_release_to_many_goes_by_the_fleet_topics),

@@ -28,7 +28,6 @@ SUBJECTS = [
                             "release_same_target", "release_is_final"]),
     ("wave", "wave", []),
     ("retry", "retry", []),
-    ("timer", "timer", ["sift_up", "sift_down"]),
     ("fleet", None, ["comes_before", "is_open_to", "fleet_suits", "fleet_choose", "fleet_target",
                      "may_reopen", "end_other"]),
     ("rollout", None, ["rollout_take_place", "release_reason", "moment_reason", "rollout_blocked",
@@ -37,10 +36,25 @@ SUBJECTS = [
 ]
 # Mutants that change nothing that anybody could see, each with its reason.
 EQUIVALENT = {
+    "update.c '>' -> '>=' in: return a->attempt > b->attempt;": "they differ here",
+    "update.c '>' -> '>=' in: return a->rank > b->rank;": "they differ here",
     "wave.c '<' -> '<=' in: if (ended < (thresholds->sample < all ? thresholds->sample : all))":
         "of two equal numbers either is the smaller",
     "wave.c '>' -> '>=' in: sums.bad = sums.bad > excused ? sums.bad - excused : 0;":
         "a difference of nothing is 0",
+    "retry.c '<=' -> '<' in: uint64_t most = delays[failures <= 1 ? 0 : failures >= 3 ? 2 : failures - 1];":
+        "failures - 1 is 0 for 1",
+    "retry.c '>=' -> '>' in: uint64_t most = delays[failures <= 1 ? 0 : failures >= 3 ? 2 : failures - 1];":
+        "failures - 1 is 2 for 3",
+    "retry.c '<=' -> '<' in: return most <= 1 ? 1 : 1 + random % most;": "random % 1 is 0",
+    "fleet.c '>' -> '>=' in: return new > old;": "they differ here",
+    "fleet.c '>' -> '>=' in: return order > 0;": "it is not 0 here",
+    "fleet.c '>=' -> '>' in: if (release_wave_of(release, device) >= release->wave_count)":
+        "the last wave of a document has everyone; kept against reading beyond an array",
+    "fleet.c '&&' -> '||' in: if (!best && device->pin && !extra)":
+        "looks through more releases, of which none is usable",
+    "fleet.c '>' -> '>=' in: device->target->document.number > update->release->document.number))":
+        "it is another release",
 }
 
 

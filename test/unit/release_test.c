@@ -112,6 +112,28 @@ static void classes_of_states_are_the_agreed_ones(void **unused)
 	}
 }
 
+/* By its bucket alone: a device is of the first wave whose share is greater. */
+static void wave_begins_at_the_share_before_it(void **unused)
+{
+	static struct {
+		struct device device;
+		char id[NAME_SIZE];
+	} known = {.id = ""};
+	struct release_wave waves[2] = {{.share = 1}, {.share = DOCUMENT_SHARE_FULL}};
+	struct release release = {.wave_count = 2};
+
+	(void)unused;
+	release.document.number = 7;
+	release.document.waves = waves;
+	release.document.wave_count = 2;
+	text_copy(known.device.id, NAME_SIZE, "gw1");
+	waves[0].share = name_bucket("gw1", 7);
+	assert_true(waves[0].share > 0);
+	assert_int_equal(release_wave_of(&release, &known.device), 1);
+	waves[0].share++;
+	assert_int_equal(release_wave_of(&release, &known.device), 0);
+}
+
 static void names_of_states_end_with_null(void **unused)
 {
 	(void)unused;
@@ -128,6 +150,7 @@ int main(void)
 			only_an_approved_release_starts_and_what_has_ended_stays_ended),
 		cmocka_unit_test(every_release_can_be_aborted_superseded_and_expires),
 		cmocka_unit_test(classes_of_states_are_the_agreed_ones),
+		cmocka_unit_test(wave_begins_at_the_share_before_it),
 		cmocka_unit_test(names_of_states_end_with_null),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

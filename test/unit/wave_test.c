@@ -67,7 +67,8 @@ static void failures_that_are_allowed_are_ends_too(void **unused)
 	assert_int_equal(wave_judge(&t, &tally, 1000, met, &met), WAVE_BAKE);
 	tally = tally_of(5, 5, 0, 5);
 	assert_int_equal(wave_judge(&t, &tally, 1000, met, &met), WAVE_BAKE);
-	tally = tally_of(10, 0, 0, 10); /* as many wait as are done: it is not a wave of nobody */
+	tally = tally_of(10, 0, 0,
+			 10); /* as many wait as are done: it is not a wave of nobody */
 	assert_int_equal(wave_judge(&t, &tally, 1000, met, &met), WAVE_BAKE);
 	tally = tally_of(0, 0, 10, 10);
 	assert_int_equal(wave_judge(&t, &tally, 1000, met, &met), WAVE_WAIT);
