@@ -104,11 +104,12 @@ static void draw_head(struct watching *watching, const struct view *release)
 	struct screen *screen = &watching->tool->screen;
 	uint64_t targeted = view_number(view_at(release, "targeted"));
 	uint64_t ended = count_ended(release), took_ms = line_now_ms() - watching->first_ms;
-	char left[SCREEN_FIGURE_SIZE];
+	char left[SCREEN_FIGURE_SIZE], version[SCREEN_WORD_SIZE], mode[SCREEN_WORD_SIZE];
 
 	fprintf(screen->out, "release %llu  %s version %s  %s  ",
 		(unsigned long long)watching->number, watching->product,
-		view_text(view_at(release, "version")), view_text(view_at(release, "mode")));
+		screen_word(view_at(release, "version"), version),
+		screen_word(view_at(release, "mode"), mode));
 	screen_state(screen, view_text(view_at(release, "state")), screen->out);
 	line_end(watching);
 	draw_bar(screen->out, ended, targeted);

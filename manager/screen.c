@@ -185,6 +185,14 @@ void screen_format(const struct screen *screen, enum screen_kind kind, const str
 	}
 }
 
+const char *screen_word(const struct view *value, char scratch[SCREEN_WORD_SIZE])
+{
+	const char *raw = view_text(value);
+
+	text_sanitize(scratch, SCREEN_WORD_SIZE, raw, strlen(raw), false);
+	return scratch;
+}
+
 static const char *state_colour(const char *state)
 {
 	static const char *const good[] = {

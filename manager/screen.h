@@ -63,6 +63,10 @@ void screen_record(struct screen *screen, const struct screen_column *columns,
 /* One formatted value, harmless and without colour; the caller's buffer. */
 void screen_format(const struct screen *screen, enum screen_kind kind, const struct view *value,
 		   char *ret_text, size_t size);
+/* A value's text, harmless; for what is printed between other things. The buffer is the
+ * caller's scratch and what is returned. */
+#define SCREEN_WORD_SIZE 160
+const char *screen_word(const struct view *value, char scratch[SCREEN_WORD_SIZE]);
 /* Text in the colour of the state's meaning, or as it is. */
 void screen_state(const struct screen *screen, const char *state, FILE *out);
 void screen_bytes(uint64_t bytes, char ret_text[SCREEN_FIGURE_SIZE]);

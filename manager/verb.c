@@ -57,11 +57,11 @@ static void list_nouns(struct text *to)
 		text_printf(to, "%s%s", to->len ? ", " : "", verb->noun);
 }
 
-static void list_actions(const char *noun, struct text *to)
+static void list_actions(const char *noun, const char *between, struct text *to)
 {
 	VERBS_EACH(verb)
 	if (!strcmp(verb->noun, noun) && verb->action)
-		text_printf(to, "%s%s", to->len ? ", " : "", verb->action);
+		text_printf(to, "%s%s", to->len ? between : "", verb->action);
 }
 
 static bool noun_exists(const char *noun)
@@ -99,7 +99,7 @@ const struct verb *verb_find(const char *const *words, unsigned count, unsigned 
 		list_nouns(&allowed);
 		refuse(why, "there is no verb ", noun, "; allowed are", &allowed);
 	} else {
-		list_actions(noun, &allowed);
+		list_actions(noun, ", ", &allowed);
 		if (*action)
 			refuse(why, "no such thing to do: ", action, "; allowed are", &allowed);
 		else
@@ -225,11 +225,11 @@ void verb_print_completion(FILE *to)
 		print_name(verb, to);
 		fprintf(to, " '*|'");
 		print_name(verb, to);
-		fprintf(to, "') [ \"$COMP_CWORD\" -gt %d ] && COMPREPLY=($(compgen -W '",
+		fprintf(to, "') [ \"$COMP_CWORD\" -gt %d ] && { COMPREPLY=($(compgen -W '",
 			verb->action ? 2 : 1);
 		complete_options(verb->options, to);
 		complete_options(verb_global_options, to);
-		fprintf(to, "' -- \"$cur\") $(compgen -f -- \"$cur\")) && return ;;\n");
+		fprintf(to, "' -- \"$cur\") $(compgen -f -- \"$cur\")); return; } ;;\n");
 	}
 	fprintf(to, "\tesac\n\tcase \"${COMP_WORDS[1]}\" in\n");
 	VERBS_EACH(family)
@@ -238,7 +238,7 @@ void verb_print_completion(FILE *to)
 
 		if (!family->action || !is_first_of_noun(family))
 			continue;
-		list_actions(family->noun, &actions);
+		list_actions(family->noun, " ", &actions);
 		fprintf(to, "\t\t%s) COMPREPLY=($(compgen -W '%s' -- \"$cur\")) ;;\n",
 			family->noun, actions.data ? actions.data : "");
 		text_done(&actions);

@@ -87,6 +87,7 @@ static enum ota_err run_token_create(struct tool *tool, struct ota_why *why)
 	AUTO(view_free_place) struct view_tree *tree = NULL;
 	AUTO(tool_args_done) struct tool_args args = {0};
 	const char *product = NULL;
+	char word[SCREEN_WORD_SIZE];
 	uint64_t days = 90;
 	enum ota_err err = product_or_all(tool, &product, why);
 
@@ -103,7 +104,8 @@ static enum ota_err run_token_create(struct tool *tool, struct ota_why *why)
 		return err;
 	screen_record(&tool->screen, created_columns, view_root(tree));
 	screen_line(&tool->screen, SCREEN_NOTE, "the token, shown this once:");
-	fprintf(tool->screen.out, "%s\n", view_text(view_at(view_root(tree), "secret")));
+	fprintf(tool->screen.out, "%s\n",
+		screen_word(view_at(view_root(tree), "secret"), word));
 	return OTA_OK;
 }
 

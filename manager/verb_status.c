@@ -126,29 +126,33 @@ static enum ota_err run_status(struct tool *tool, struct ota_why *why)
 
 static void print_device(struct screen *screen, const struct view *event)
 {
-	fprintf(screen->out, "%s is ", view_text(view_at(event, "device")));
+	char word[SCREEN_WORD_SIZE];
+
+	fprintf(screen->out, "%s is ", screen_word(view_at(event, "device"), word));
 	screen_state(screen, view_text(view_at(event, "status")), screen->out);
 	fprintf(screen->out, ", %s, runs %s",
 		view_is_true(view_at(event, "online")) ? "online" : "offline",
-		view_text(view_at(event, "version")));
+		screen_word(view_at(event, "version"), word));
 }
 
 static void print_update(struct screen *screen, const struct view *event)
 {
+	const struct view *error = view_at(event, "error");
 	uint64_t total = view_number(view_at(event, "total"));
+	char word[SCREEN_WORD_SIZE];
 
-	fprintf(screen->out, "%s release %s: ", view_text(view_at(event, "device")),
-		view_text(view_at(event, "release")));
+	fprintf(screen->out, "%s release %llu: ", screen_word(view_at(event, "device"), word),
+		(unsigned long long)view_number(view_at(event, "release")));
 	screen_state(screen, view_text(view_at(event, "state")), screen->out);
 	if (total)
 		fprintf(screen->out, " %llu %%",
 			(unsigned long long)(view_number(view_at(event, "done")) * 100 /
 					     total));
-	if (view_at(event, "error"))
+	if (error)
 		fprintf(screen->out, " %s",
-			view_kind(view_at(event, "error")) == VIEW_OBJECT
-				? view_text(view_at(event, "error.name"))
-				: view_text(view_at(event, "error")));
+			screen_word(view_kind(error) == VIEW_OBJECT ? view_at(error, "name")
+								    : error,
+				    word));
 }
 
 static void print_release(struct screen *screen, const struct view *event)
@@ -156,25 +160,25 @@ static void print_release(struct screen *screen, const struct view *event)
 	char counts[256];
 
 	screen_format(screen, SCREEN_LIST, view_at(event, "counts"), counts, sizeof(counts));
-	fprintf(screen->out, "release %s: ", view_text(view_at(event, "release")));
+	fprintf(screen->out,
+		"release %llu: ", (unsigned long long)view_number(view_at(event, "release")));
 	screen_state(screen, view_text(view_at(event, "state")), screen->out);
 	fprintf(screen->out, "  %s", counts);
 }
 
-/* What a device can put into an event is only names of a fixed alphabet; the plugin checked. */
 static void print_event(void *ctx, const struct view *event)
 {
 	struct tool *tool = ctx;
 	struct screen *screen = &tool->screen;
 	const char *type = view_text(view_at(event, "type"));
-	char time[32];
+	char word[SCREEN_WORD_SIZE];
 
 	if (!event || tool_json(tool, event)) {
 		fflush(screen->out);
 		return;
 	}
-	screen_format(screen, SCREEN_TIME_MS, view_at(event, "time_ms"), time, sizeof(time));
-	fprintf(screen->out, "%s  ", time);
+	screen_format(screen, SCREEN_TIME_MS, view_at(event, "time_ms"), word, sizeof(word));
+	fprintf(screen->out, "%s  ", word);
 	if (!strcmp(type, "device"))
 		print_device(screen, event);
 	else if (!strcmp(type, "update"))
@@ -182,9 +186,10 @@ static void print_event(void *ctx, const struct view *event)
 	else if (!strcmp(type, "release"))
 		print_release(screen, event);
 	else if (!strcmp(type, "firmware"))
-		fprintf(screen->out, "firmware %s", view_text(view_at(event, "version")));
+		fprintf(screen->out, "firmware %s",
+			screen_word(view_at(event, "version"), word));
 	else
-		fprintf(screen->out, "%s", type);
+		fputs(screen_word(view_at(event, "type"), word), screen->out);
 	fputc('\n', screen->out);
 	fflush(screen->out);
 }
