@@ -4,7 +4,9 @@
  * eventfd. Everything else, the decision to connect again included, happens in the agent's
  * thread. Paho's own reconnection is not used (it is known to give up after long outages);
  * after FAILURES_UNTIL_RENEWAL attempts in a row the client is destroyed and made anew. Each
- * client has a generation number, so that what a destroyed one left in the queue is ignored. */
+ * connection has a generation number, so that what an earlier one left in the queue is ignored.
+ * Paho has been seen to lose a connection without saying so: a publish that it refuses as not
+ * connected is a loss, too, and nothing waits for a callback without an end. */
 #include "link.h"
 
 #include "backoff.h"
@@ -17,6 +19,7 @@
 #include <MQTTAsync.h>
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -66,8 +69,8 @@ struct link_mqtt;
 struct link_client {
 	struct link_mqtt *link;
 	MQTTAsync handle;
-	unsigned generation;
-	char tls_error[256]; /* written and read in paho's connecting thread only */
+	atomic_uint generation; /* of the connection: written in the agent's thread */
+	char tls_error[256];	/* written and read in paho's connecting thread only */
 };
 
 struct link_mqtt {
@@ -355,7 +358,6 @@ static void destroy_client(struct link_mqtt *link)
 	if (!client)
 		return;
 	link->client = NULL;
-	link->generation++;
 	MQTTAsync_setCallbacks(client->handle, NULL, NULL, NULL, NULL);
 	MQTTAsync_destroy(&client->handle);
 	free(client);
@@ -369,7 +371,6 @@ static enum ota_err create_client(struct link_mqtt *link, struct ota_why *why)
 	if (!client)
 		return ota_fail(why, OTA_OUT_OF_MEMORY, "MQTT client");
 	client->link = link;
-	client->generation = link->generation;
 	options.sendWhileDisconnected = 0;
 	options.maxBufferedMessages = BUFFERED_MAX;
 	int rc = MQTTAsync_createWithOptions(&client->handle, link->uri, link->options.device,
@@ -414,6 +415,7 @@ static enum ota_err begin_connect(struct link_mqtt *link, struct ota_why *why)
 	connect.context = client;
 	connect.onSuccess5 = on_connected;
 	connect.onFailure5 = on_connect_failed;
+	client->generation = ++link->generation;
 	int rc = MQTTAsync_connect(client->handle, &connect);
 	MQTTProperties_free(&properties);
 	if (rc != MQTTASYNC_SUCCESS)
@@ -484,8 +486,8 @@ static bool fall(struct link_mqtt *link, const struct ota_why *why,
 {
 	ret_event->kind = link->phase == PHASE_UP ? LINK_DOWN : LINK_FAILED;
 	ret_event->why = *why;
-	/* A client whose connection failed half-way is not to be trusted with the next one. */
-	if (link->phase == PHASE_UP || link->phase == PHASE_SUBSCRIBING)
+	/* A client that failed half-way is not to be trusted with the next connection. */
+	if (link->phase == PHASE_SUBSCRIBING)
 		destroy_client(link);
 	pause_link(link);
 	return true;
@@ -546,7 +548,6 @@ static bool translate(struct link_mqtt *link, struct raw *raw, struct link_event
 		       fall(link, &raw->why, ret_event);
 	case RAW_CLOSED:
 		if (link->phase == PHASE_CLOSING) {
-			destroy_client(link);
 			link->phase = PHASE_PAUSE;
 			link->resume_ms = 0;
 		}
@@ -655,6 +656,8 @@ static enum ota_err mqtt_publish(void *ctx, const char *topic, const void *paylo
 	int rc = MQTTAsync_send(link->client->handle, topic, (int)len, payload, qos, 0, NULL);
 	if (rc == MQTTASYNC_SUCCESS)
 		return OTA_OK;
+	if (rc == MQTTASYNC_DISCONNECTED)
+		put_lost(link->client, "the connection to the broker was lost unnoticed", rc);
 	enum ota_err err =
 		rc == MQTTASYNC_MAX_BUFFERED_MESSAGES || rc == MQTTASYNC_NO_MORE_MSGIDS
 			? OTA_BUSY

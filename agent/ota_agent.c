@@ -12,12 +12,17 @@
 #include "tls.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/file.h>
+#include <time.h>
 
 #define LOOP_WAIT_MAX_MS 60000
+#define LOCK_TRIES	 50
+#define LOCK_PAUSE_MS	 20
 #define DESCRIPTORS	 5
 
 struct ota_agent_config {
@@ -42,7 +47,7 @@ struct ota_agent {
 	struct local *local;
 
 	pthread_mutex_t lock; /* of everything above, while a step runs */
-	int wake;
+	int wake, state_lock;
 	volatile bool stopped;
 	void (*alive)(void *ctx);
 	void *alive_ctx;
@@ -228,6 +233,31 @@ static enum ota_err open_link(struct ota_agent *agent, struct ota_why *why)
 	return link_new(&options, &agent->link, why);
 }
 
+/* Two agents with one state would ruin it. The lock of one that was just killed is gone with
+ * it, give or take a moment. */
+static enum ota_err lock_state(struct ota_agent *agent, struct ota_why *why)
+{
+	const struct timespec pause = {.tv_nsec = LOCK_PAUSE_MS * 1000000};
+	char path[DISK_PATH_SIZE];
+	enum ota_err err =
+		disk_make_directory(disk_posix(), agent->config.state_dir, 0700, why);
+
+	if (!err)
+		err = disk_join(path, agent->config.state_dir, "agent.lock", why);
+	if (err)
+		return err;
+	agent->state_lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (agent->state_lock < 0)
+		return ota_fail_errno(why, OTA_IO_ERROR, errno, "'%s'", path);
+	for (int i = 0; i < LOCK_TRIES; i++) {
+		if (!flock(agent->state_lock, LOCK_EX | LOCK_NB))
+			return OTA_OK;
+		nanosleep(&pause, NULL);
+	}
+	return ota_fail(why, OTA_BUSY, "another agent runs with state_dir '%s'",
+			agent->config.state_dir);
+}
+
 static enum ota_err open_parts(struct ota_agent *agent, struct ota_why *why)
 {
 	const struct config *config = &agent->config;
@@ -240,8 +270,10 @@ static enum ota_err open_parts(struct ota_agent *agent, struct ota_why *why)
 		.alive_ctx = agent,
 	};
 	bool lost = false;
-	enum ota_err err = tls_identity(config->cert_file, agent->device, why);
+	enum ota_err err = lock_state(agent, why);
 
+	if (!err)
+		err = tls_identity(config->cert_file, agent->device, why);
 	if (!err)
 		err = logbook_init(&agent->logbook, (enum log_level)config->log_level, why);
 	agent->has_logbook = !err;
@@ -447,6 +479,7 @@ enum ota_err ota_agent_new(struct ota_agent_config *config,
 	if (callbacks)
 		agent->callbacks = *callbacks;
 	agent->slots = slots;
+	agent->state_lock = -1;
 	init_lock(&agent->lock);
 	agent->wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	err = agent->wake < 0 ? ota_fail_errno(why, OTA_INTERNAL, errno, "eventfd")
@@ -490,6 +523,8 @@ void ota_agent_free(struct ota_agent *agent)
 		logbook_done(&agent->logbook);
 	if (agent->wake >= 0)
 		close(agent->wake);
+	if (agent->state_lock >= 0)
+		close(agent->state_lock);
 	pthread_mutex_destroy(&agent->lock);
 	config_done(&agent->config);
 	free(agent);
