@@ -33,11 +33,11 @@ static void take_out(struct delivery *delivery, struct delivery_device *device)
 }
 
 static void put_in(struct delivery *delivery, struct delivery_device *device,
-		   uint32_t outstanding, uint64_t now_ms)
+		   uint32_t outstanding, bool young, uint64_t now_ms)
 {
 	device->outstanding = outstanding;
 	device->last_ms = now_ms;
-	device->young = true;
+	device->young = young;
 	device->older = delivery->newest;
 	device->newer = NULL;
 	if (delivery->newest)
@@ -47,7 +47,7 @@ static void put_in(struct delivery *delivery, struct delivery_device *device,
 	delivery->newest = device;
 	if (!delivery->first_young)
 		delivery->first_young = device;
-	delivery->young += outstanding;
+	delivery->young += young ? outstanding : 0;
 	delivery->all += outstanding;
 }
 
@@ -78,7 +78,8 @@ static void age(struct delivery *delivery, uint64_t now_ms)
 {
 	while (delivery->first_young &&
 	       now_ms - delivery->first_young->last_ms >= DELIVERY_YOUNG_MS) {
-		delivery->young -= delivery->first_young->outstanding;
+		if (delivery->first_young->young)
+			delivery->young -= delivery->first_young->outstanding;
 		delivery->first_young->young = false;
 		delivery->first_young = delivery->first_young->newer;
 	}
@@ -113,7 +114,7 @@ static struct delivery_device *device_of(struct delivery *delivery, const char *
 		return NULL;
 	text_copy(device->id, sizeof(device->id), id);
 	HASH_ADD_STR(delivery->devices, id, device);
-	put_in(delivery, device, 0, now_ms);
+	put_in(delivery, device, 0, true, now_ms);
 	return device;
 }
 
@@ -121,7 +122,8 @@ uint32_t delivery_admit(struct delivery *delivery, const char *id, uint32_t want
 			uint64_t now_ms, uint32_t *ret_wait_ms)
 {
 	struct delivery_device *device;
-	uint32_t before, room_young, room_all, granted;
+	uint32_t before, room_young, room_all, room, granted, outstanding;
+	bool was_young;
 
 	age(delivery, now_ms);
 	device = device_of(delivery, id, now_ms);
@@ -131,6 +133,7 @@ uint32_t delivery_admit(struct delivery *delivery, const char *id, uint32_t want
 	}
 	/* It asks because some have arrived: what it now asks for replaces them. */
 	before = device->outstanding;
+	was_young = device->young;
 	take_out(delivery, device);
 	room_young = delivery->young < delivery->budget.young
 			     ? delivery->budget.young - delivery->young
@@ -139,18 +142,20 @@ uint32_t delivery_admit(struct delivery *delivery, const char *id, uint32_t want
 		delivery->all < delivery->budget.all ? delivery->budget.all - delivery->all : 0;
 	if (wanted > MESSAGE_WINDOW_MAX)
 		wanted = MESSAGE_WINDOW_MAX;
-	granted = wanted < room_young ? wanted : room_young;
-	granted = granted < room_all ? granted : room_all;
+	room = room_young < room_all ? room_young : room_all;
+	granted = wanted < room ? wanted : room;
 	if (granted > 0 && device->turn >= DELIVERY_TURN && delivery->waiters > 0)
 		granted = 0;
 	if (granted == 0) {
-		put_in(delivery, device, before > wanted ? before - wanted : 0, now_ms);
+		put_in(delivery, device, before > wanted ? before - wanted : 0, was_young,
+		       now_ms);
 		*ret_wait_ms = tell_wait(delivery, device, now_ms);
 		return 0;
 	}
 	device->turn += granted;
 	if (granted > device->window || before == 0)
 		device->window = granted;
-	put_in(delivery, device, granted > device->window ? granted : device->window, now_ms);
+	outstanding = granted > device->window ? granted : device->window;
+	put_in(delivery, device, outstanding < room ? outstanding : room, true, now_ms);
 	return granted;
 }

@@ -42,7 +42,7 @@ static void change_and_give(uint8_t *bytes, size_t len)
 		uint8_t kept = bytes[at];
 
 		bytes[at] = (uint8_t)(i % 2 ? next_number(&state)
-				  : kept ^ (1u << next_number(&state) % 8));
+					    : kept ^ (1u << next_number(&state) % 8));
 		give(bytes, len);
 		bytes[at] = kept;
 	}
