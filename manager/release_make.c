@@ -322,19 +322,23 @@ static enum ota_err show_dry_run(struct tool *tool, const struct view *result,
 static void show_created(struct tool *tool, const struct release_document *release,
 			 const struct view *result)
 {
-	if (tool->screen.json)
-		return;
-	screen_line(&tool->screen, SCREEN_GOOD,
-		    "release %llu: %s version %s, %s, to %s%s%s: %s, %llu targeted",
+	bool all = release->target.kind == RELEASE_TO_PRODUCT;
+	char when[32];
+
+	screen_line(&tool->screen, SCREEN_GOOD, "release %llu: %s version %s, %s, to %s%s%s",
 		    (unsigned long long)release->number, release->product,
 		    tool->arguments.words[0], release_mode_names[release->mode],
-		    release->target.kind == RELEASE_TO_PRODUCT
-			    ? "all devices"
-			    : release_target_names[release->target.kind],
-		    release->target.kind == RELEASE_TO_PRODUCT ? "" : " ",
-		    release->target.kind == RELEASE_TO_PRODUCT ? "" : release->target.name,
-		    view_text(view_at(result, "state")),
-		    (unsigned long long)view_number(view_at(result, "targeted")));
+		    all ? "all devices" : release_target_names[release->target.kind],
+		    all ? "" : " ", all ? "" : release->target.name);
+	if (!strcmp(view_text(view_at(result, "state")), "unapproved"))
+		screen_line(&tool->screen, SCREEN_NOTE,
+			    "it starts once another manager says: otactl release approve %llu",
+			    (unsigned long long)release->number);
+	else if (release->not_before) {
+		screen_format(&tool->screen, SCREEN_TIME, view_at(result, "not_before"), when,
+			      sizeof(when));
+		screen_line(&tool->screen, SCREEN_NOTE, "it starts at %s", when);
+	}
 }
 
 enum ota_err release_make(struct tool *tool, bool dry_run, struct ota_why *why)

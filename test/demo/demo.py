@@ -307,9 +307,13 @@ class Demo:
         print(f"{len(succeeded)} succeeded: {', '.join(sorted(succeeded))}")
         for name, version, error in rolled_back:
             print(f"then 1 rolled back: {name} with {error}; it runs {version} again")
+        whole = (STATE / "images/busybox-trixie").stat().st_size
+        fetched = max(report["fetched"]
+                      for report in self.ask("device", "log", METERS[1], "--release", "2"))
+        print(f"each meter fetched {fetched // 1024} KiB for an image of {whole // 1024} KiB")
         status = self.ask("status")
         callbacks = status["callbacks"].values()
-        print(f"{status['served']['chunks']} chunks of 64 KiB in {status['served']['bytes']} bytes; "
+        print(f"{status['served']['chunks']} chunks, {status['served']['bytes'] / 2**20:.1f} MiB; "
               f"the slowest of {sum(one['count'] for one in callbacks)} callbacks in the broker took "
               f"{max(one['max_us'] for one in callbacks) / 1000:.1f} ms")
         print(f"{time.monotonic() - self.started:.0f} s in all")
