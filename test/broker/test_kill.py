@@ -33,38 +33,6 @@ def plugin(stock, trust, closing):
     return closing.keep(StandIn(stock, trust)).connect()
 
 
-class Application:
-    """Writes a line every 20 ms; the lines of one process are one row of times."""
-
-    SCRIPT = """import os, sys, time
-with open(sys.argv[1], "a", buffering=1) as log:
-    while True:
-        log.write(f"{os.getpid()} {time.monotonic():.4f}\\n")
-        time.sleep(0.02)
-"""
-
-    def __init__(self, directory):
-        self.script, self.log = directory / "application.py", directory / "application.log"
-        self.script.write_text(self.SCRIPT)
-
-    @property
-    def command(self):
-        return f"/usr/bin/python3 -S {self.script} {self.log} {{slot}}"
-
-    def rows(self):
-        """Process id → its times, in the order of their starts."""
-        rows = {}
-        for line in self.log.read_text().splitlines():
-            parts = line.split()
-            if len(parts) == 2:
-                rows.setdefault(int(parts[0]), []).append(float(parts[1]))
-        return rows
-
-    def gaps(self, first=0.0, last=float("inf")):
-        return [b - a for times in self.rows().values() for a, b in zip(times, times[1:])
-                if first <= a and b <= last]
-
-
 class Traced(Process):
     """The agent under strace, which kills it at its `when`-th `call` in one of its threads.
     strace itself goes on as long as the application does."""
@@ -221,3 +189,36 @@ def test_an_agent_that_is_killed_at_any_call_finishes_its_update(
     print(f"\n{len(chosen)} points of {len(points)} chosen, {sum(struck)} kills struck, "
           f"every update ended well")
     assert sum(struck) >= len(chosen) * 0.6, f"only {sum(struck)} kills struck"
+
+
+# --- the broker ---
+
+def test_updates_survive_a_broker_that_is_killed_again_and_again(alice, agents, trust, product,
+                                                                 broker):
+    """The real plugin, killed while agents fetch, install, prove and report."""
+    rate = 400_000
+    version, killed = 1, 0
+    chance = random.Random(11)
+    fleet = [agents(name, settings={"rate_limit": rate, "confirm_timeout": "60s",
+                                    "log_level": "info"}).start()
+             for name in ("b1", "b2")]
+    while killed < BROKER_KILLS:
+        version += 1
+        new = Image(product, f"{version}.0", filler(1_500_000, version))
+        number = alice.release(trust, alice.push(trust, new), product)["number"]
+        alice.close()
+        deadline = time.monotonic() + 90 * places.PATIENCE
+        while not all(agent.running_bytes() == new.bytes for agent in fleet):
+            assert time.monotonic() < deadline, "\n".join(agent.tail() for agent in fleet)
+            time.sleep(chance.uniform(0.3, 2.5))
+            broker.restart(kill=True)
+            killed += 1
+        alice.connect()
+        for agent in fleet:
+            eventually(lambda: is_settled(agent), 60, agent.tail)
+            updates = alice.ask("device.show", {"device": agent.device})
+            assert updates["version"] == new.version
+            assert updates["update"]["state"] == "succeeded", updates
+            assert updates["update"]["release"] == number
+    print(f"\n{killed} kills of the broker over {version - 1} releases to {len(fleet)} devices, "
+          f"every update ended well")
