@@ -351,8 +351,57 @@ class Demo:
                 time.sleep(0.05)
         shutil.rmtree(self.directory, ignore_errors=True)
 
+    def start_console(self):
+        """The REST API and the web pages; returns the address and an admin's token."""
+        (self.directory / "console.conf").write_text(textwrap.dedent(f"""\
+            port = 0
+            certificate = {self.pki}/broker.crt
+            key = {self.pki}/broker.key
+            broker = 127.0.0.1:{self.port}
+            broker_ca = {self.pki}/ca.crt
+            broker_certificate = {self.pki}/console/demo.crt
+            broker_key = {self.pki}/console/demo.key
+            spool = {self.directory}/spool
+            """))
+        subprocess.run([TREE / "certs/dev-pki", self.pki, "--console", "demo"], check=True,
+                       stdout=subprocess.DEVNULL)
+        self.start("console", [self.build / "manager/console/ota-console", "--config",
+                               self.directory / "console.conf"])
+        self.wait_for("the console", lambda: "listening on" in self.log("console"))
+        address = self.log("console").split("listening on ")[1].split()[0]
+        token = self.ask("token", "create", "browser", "--product", "*", "--role", "admin",
+                         "--days", "1")
+        return address, token["secret"]
+
+    def start_crowd(self):
+        """Eighty simulated devices of a third product in the middle of a release, so that there
+        is something to look at; a few fail, a few take their time."""
+        names = [f"sensor-{i}" for i in range(1, 81)]
+        image = self.directory / "sensor.bin"
+        image.write_bytes(os.urandom(1 << 20))
+        self.otactl("product", "create", "sensor", "--hardware", "sensor-a", show=False)
+        self.otactl("device", "import", *names, "--product", "sensor", show=False)
+        self.push(image, "sensor", "sensor-a", "2.0", "--delta-from", "none", show=False)
+        self.start("crowd", [
+            self.build / "test/fleet/fleetsim", "--broker=localhost", f"--port={self.port}",
+            f"--ca={self.pki}/ca.crt", f"--ca-key={self.pki}/ca.key", "--product=sensor",
+            "--hardware=sensor-a", "--prefix=sensor-", "--count=82", "--install-time=20s",
+            "--restart-time=15s", "--defer-time=2m", "--unhealthy=250", "--roll-back=250",
+            "--defer=1500", "--connect-rate=50", "--seed=7"])
+        self.wait_for("the simulated devices", lambda: sum(
+            device["online"] for device in self.ask("device", "list", "--product", "sensor")) >= 80)
+        self.otactl("release", "create", "2.0", "--product", "sensor", "--fast", "--waves",
+                    "25,50,100", "--override", show=False)
+
     def keep(self):
+        self.start_crowd()
+        address, token = self.start_console()
         print(textwrap.dedent(f"""
+            The console (its certificate is of this demo's own CA, so the browser will ask):
+
+              {address}
+              one-time login: {address}/#login={token}&product=sensor&once
+
             Everything goes on running, in {self.directory}. In another terminal:
 
               export XDG_CONFIG_HOME={self.directory} XDG_CACHE_HOME={self.directory}/cache

@@ -12,6 +12,7 @@ let token = sessionStorage.getItem("token") || "";
 let onLogout = () => {};
 
 export const hasToken = () => token !== "";
+export const tokenId = () => token.split(".")[0];
 export const setToken = (value) => {
 	token = value;
 	if (value) sessionStorage.setItem("token", value);

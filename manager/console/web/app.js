@@ -2,7 +2,7 @@
 import { render } from "./vendor/htm-preact.js";
 import { html, useEffect, useRef, useState, Fail, Loading, Sayer, Empty, Field, plain, Act } from "./ui.js";
 import { t, language, setLanguage } from "./text.js";
-import { get, post, hasToken, setToken, whenLoggedOut, follow, liveState, onLiveState } from "./api.js";
+import { get, post, remove, hasToken, tokenId, setToken, whenLoggedOut, follow, liveState, onLiveState } from "./api.js";
 import { Fleet } from "./fleet.js";
 import { Devices } from "./devices.js";
 import { Device } from "./device.js";
@@ -22,10 +22,21 @@ const placeOf = () => {
 	return { product, screen, rest, search: new URLSearchParams(search) };
 };
 
+// A link that works once: an administrator's token is changed for another, and then revoked.
+let once = false;
+const changeToken = async (me) => {
+	const link = tokenId();
+	once = false;
+	const made = await post("/v1/tokens", { name: me.name, product: "*", role: "admin", days: 1 });
+	setToken(made.secret);
+	await remove(`/v1/tokens/${link}`);
+};
+
 const takeLogin = () => {
-	const match = /^#login=([0-9a-f]{16}\.[0-9a-f]{64})(?:&product=([a-z0-9_-]{1,64}))?$/.exec(location.hash);
+	const match = /^#login=([0-9a-f]{16}\.[0-9a-f]{64})(?:&product=([a-z0-9_-]{1,64}))?(&once)?$/.exec(location.hash);
 	if (!match) return;
 	setToken(match[1]);
+	once = match[3] !== undefined;
 	history.replaceState(null, "", match[2] ? `#/${match[2]}/fleet` : location.pathname);
 };
 
@@ -97,6 +108,7 @@ const App = () => {
 	const load = async () => {
 		try {
 			const [who, list] = await Promise.all([get("/v1/whoami"), get("/v1/products", { limit: 500 })]);
+			if (once) await changeToken(who);
 			setMe(who);
 			setProducts(list.items);
 			setError(null);
