@@ -132,12 +132,13 @@ def test_a_hundred_releases_while_a_device_sleeps_are_one_offer(alice, devices, 
     (sleeper,) = devices(1)
     sleeper.close()
     sleeper.messages.clear()
-    last = None
+    versions = [alice.push(trust, Image(product, version, filler(2000, i)))
+                for i, version in enumerate(("2.0", "3.0"))]
     for i in range(100):
-        last = alice.push(trust, Image(product, f"2.{i}.0", filler(2000, i)))
-        alice.release(trust, last, product, mode="fast" if i % 2 else "standard")
+        alice.release(trust, versions[i % 2], product, number=i + 1,
+                      mode="fast" if i % 3 else "standard")
     sleeper.join()
-    assert sleeper.wait_offer()["firmware"] == last
+    assert sleeper.wait_offer()["firmware"] == versions[1]
     time.sleep(1)
     assert len(sleeper.offers()) == 1
 

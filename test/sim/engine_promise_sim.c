@@ -180,6 +180,11 @@ static void state_never_goes_backwards(void **unused)
 		assert_int_equal(world_report(&w, device, &late), OTA_OK);
 		assert_int_equal(world_state(&w, device, 1), UPDATE_SUCCEEDED);
 	}
+	late.seq = 5000;
+	late.state = UPDATE_SUCCEEDED;
+	assert_int_equal(world_report(&w, device, &late), OTA_OK);
+	world_settle(&w);
+	assert_int_equal(world_see(&w, 1)->state, RELEASE_DONE);
 	world_check(&w);
 	world_stop(&w);
 }

@@ -32,6 +32,10 @@ SUBJECTS = [
                      "may_reopen", "end_other"]),
     ("rollout", None, ["rollout_take_place", "release_reason", "moment_reason", "rollout_blocked",
                        "rollout_consider", "is_already_there", "rollout_finishes_older"]),
+    ("attempt", None, ["take_key", "judge_report", "is_believed", "attempt_fold", "attempt_seen",
+                       "attempt_failed", "attempt_deadline", "attempt_timer", "attempt_count"]),
+    ("launch", None, ["check_number", "check_target", "check_firmware", "engine_release_create",
+                      "retry_failed", "approve"]),
     ("conduct", None, ["judge_errors", "judge_waves", "judge_end", "conduct_tick"]),
 ]
 # Mutants that change nothing that anybody could see, each with its reason.
@@ -55,6 +59,8 @@ EQUIVALENT = {
         "looks through more releases, of which none is usable",
     "fleet.c '>' -> '>=' in: device->target->document.number > update->release->document.number))":
         "it is another release",
+    "conduct.c '<' -> '<=' in: if (release->dirty || release->wave + 1 < release->wave_count || release->grants)":
+        "is judged more often, to the same end",
 }
 
 
