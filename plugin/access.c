@@ -47,15 +47,9 @@ static const char *under(const char *topic)
 	return topic;
 }
 
-static bool level_is(const char *topic, const char *prefix, size_t len)
-{
-	return strncmp(topic, prefix, len) == 0 && (topic[len] == '\0' || topic[len] == '/');
-}
-
 bool access_concerns(const char *topic)
 {
-	topic = under(topic);
-	return level_is(topic, "ota", 3) || level_is(topic, "$CONTROL/ota", 12);
+	return topic_is_ours(under(topic));
 }
 
 static const struct rule *rule_for(enum topic_kind kind, bool device, bool publish)

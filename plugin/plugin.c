@@ -116,15 +116,15 @@ static void client_drop(struct session_client *client)
 	X509_free(client->certificate);
 }
 
-/* On 2.0 "not ours" must be one of two wrong things when there is nobody else to ask; which one
- * is the administrator's choice (other_topics). */
+/* "Not ours" must be one of two wrong things when there is nobody else to ask, and which one is
+ * the administrator's choice (other_topics): to defer is to refuse, to allow is to outvote. 2.1
+ * has a word for it, but counts only the last plugin's: where dynamic-security was asked before
+ * us and deferred, which is how it refuses, that word would let everything in. */
 static int not_ours(void)
 {
-	if (door.is_21)
-		return ANSWER_IGNORE;
-	return service_settings(door.service)->other_topics == SETTINGS_ALLOW
-		       ? MOSQ_ERR_SUCCESS
-		       : MOSQ_ERR_PLUGIN_DEFER;
+	if (service_settings(door.service)->other_topics != SETTINGS_ALLOW)
+		return MOSQ_ERR_PLUGIN_DEFER;
+	return door.is_21 ? ANSWER_IGNORE : MOSQ_ERR_SUCCESS;
 }
 
 static int on_acl_check(int event, void *data, void *userdata)
@@ -309,15 +309,14 @@ static void say_what_is(void)
 			     "load",
 			     OTA_VERSION, door.is_21 ? "2.1" : "2.0", settings->store_dir,
 			     (unsigned)door.service->start_took_ms);
-	if (!door.is_21)
-		mosquitto_log_printf(
-			MOSQ_LOG_NOTICE,
-			settings->other_topics == SETTINGS_ALLOW
-				? "mosquitto-ota: topics outside ota/ are allowed to everybody "
-				  "(plugin_opt_other_topics allow)"
-				: "mosquitto-ota: topics outside ota/ are left to acl_file and "
-				  "other plugins; where there are none they are refused "
-				  "(plugin_opt_other_topics defer)");
+	mosquitto_log_printf(
+		MOSQ_LOG_NOTICE,
+		settings->other_topics == SETTINGS_ALLOW
+			? "mosquitto-ota: topics outside ota/ are allowed to "
+			  "everybody (plugin_opt_other_topics allow)"
+			: "mosquitto-ota: topics outside ota/ are left to acl_file "
+			  "and other plugins; where there are none they are "
+			  "refused (plugin_opt_other_topics defer)");
 }
 
 static int start(struct mosquitto_opt *options, int option_count)

@@ -36,8 +36,8 @@ const struct option_row settings_rows[] = {
 	 .offset = offsetof(struct settings, other_topics),
 	 .fallback = "defer",
 	 .names = others_names,
-	 .help = "What Mosquitto 2.0 is told of topics outside ota/: defer to its other rules, or "
-		 "allow (where there are none)."},
+	 .help = "What Mosquitto is told of topics outside ota/: defer to its other rules, or allow "
+		 "(only where there are none)."},
 	ROW("source", OPTION_LIST, sources, 0, MESSAGE_SOURCES_MAX, "",
 	    "HTTPS base URL that serves the blob directory; offered to devices."),
 	ROW("shards", OPTION_NUMBER, shards, 1, 4096, "256",
