@@ -247,6 +247,11 @@ bool control_is_up(struct control_client *client)
 	return line_is_up(client->line);
 }
 
+enum ota_err control_wait(struct control_client *client, struct ota_why *why)
+{
+	return line_wait(client->line, client->timeout_ms, false, why);
+}
+
 static enum ota_err write_command(const struct control_request *request, const char *id,
 				  char **ret_text, struct ota_why *why)
 {

@@ -44,6 +44,8 @@ void control_close_place(struct control_client **place); /* for AUTO() */
 /* The CN of the client's certificate. */
 const char *control_name(const struct control_client *client);
 bool control_is_up(struct control_client *client);
+/* Waits until the connection is up (again), at most the client's time limit. */
+enum ota_err control_wait(struct control_client *client, struct ota_why *why) OTA_CHECKED;
 
 /* "host", "host:port" or "[address]:port", taken apart. OTA_BAD_REQUEST says what is allowed.
  */

@@ -8,6 +8,9 @@
 #include <string.h>
 #include <termios.h>
 
+#define ASK_TRIES 4
+#define KEY_BYTES 16
+
 #define ROW(key, kind, fallback, help)                                                         \
 	{                                                                                      \
 #		key, kind, offsetof(struct tool_options, key), 0, 0, fallback, NULL, help,    \
@@ -277,20 +280,58 @@ static enum ota_err close_args(const struct tool_args *args, uint64_t limit, con
 	return err;
 }
 
+/* Verbs that change nothing, which may be asked again as they are. */
+static bool is_question(const char *verb)
+{
+	static const char *const endings[] = {".list",	".show",    ".why",	".log",
+					      ".bases", ".updates", ".devices", ".verify",
+					      ".ping",	NULL};
+	const char *dot = strchr(verb, '.');
+	unsigned i;
+
+	for (i = 0; dot && endings[i]; i++)
+		if (!strcmp(endings[i], dot))
+			return true;
+	return !dot; /* whoami, status */
+}
+
+static enum ota_err make_key(char ret_key[2 * KEY_BYTES + 1], struct ota_why *why)
+{
+	uint8_t random[KEY_BYTES];
+	enum ota_err err = sign_random(random, sizeof(random), why);
+	unsigned i;
+
+	for (i = 0; i < KEY_BYTES && !err; i++)
+		snprintf(ret_key + (size_t)2 * i, 3, "%02x", random[i]);
+	return err;
+}
+
+/* A connection can be lost while an answer is on its way, not least to another otactl of the
+ * same name where the broker makes client ids of names. What changes something carries a key,
+ * so that asking again does not do it twice. */
 static enum ota_err ask_page(struct tool *tool, const char *verb, const struct tool_args *args,
 			     uint64_t limit, const char *after, struct view_tree **ret_result,
 			     struct ota_why *why)
 {
 	AUTO_FREE char *text = NULL;
+	char key[2 * KEY_BYTES + 1] = "";
 	struct control_request request = {.verb = verb};
+	unsigned tries = ASK_TRIES;
 	enum ota_err err = close_args(args, limit, after, &text, why);
 
 	if (!err)
 		err = tool_connect(tool, why);
+	if (!err && !is_question(verb))
+		err = make_key(key, why);
 	if (err)
 		return err;
 	request.args = text;
-	return control_ask(tool->client, &request, ret_result, why);
+	request.key = key[0] ? key : NULL;
+	do {
+		err = control_ask(tool->client, &request, ret_result, why);
+	} while ((err == OTA_CONNECTION_LOST || err == OTA_UNREACHABLE) && --tries &&
+		 !control_wait(tool->client, why));
+	return err;
 }
 
 enum ota_err tool_ask(struct tool *tool, const char *verb, struct tool_args *args,

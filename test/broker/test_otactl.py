@@ -258,3 +258,16 @@ def test_watch_shows_what_happens_as_it_happens(thermo, broker, device):
     watching.terminate()
     assert watching.wait(20 * places.PATIENCE) == 0
     assert "succeeded" in states
+
+
+def test_two_sessions_of_one_manager_do_not_break_each_other(thermo, broker, device):
+    """Where the broker makes the client id of the name, the second throws the first off."""
+    watching = subprocess.Popen([str(places.OTACTL), "watch"], cwd=thermo.home, text=True,
+                                stdout=subprocess.DEVNULL,
+                                env={**os.environ, "XDG_CONFIG_HOME": str(thermo.home),
+                                     "ASAN_OPTIONS": "detect_leaks=0"})
+    for number in range(12):
+        thermo("group", "create", f"g{number}")
+    watching.terminate()
+    assert watching.wait(20 * places.PATIENCE) == 0
+    assert len(thermo.json("group", "list")) == 12
