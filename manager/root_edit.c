@@ -127,6 +127,23 @@ enum ota_err root_edit_revoke(struct root_document *root, const char *name_or_id
 	return err;
 }
 
+static enum ota_err check_role(const struct root_role *role, const char *name,
+			       struct ota_why *why)
+{
+	if (role->key_count && role->key_count >= role->threshold)
+		return OTA_OK;
+	return ota_fail(why, OTA_MANIFEST_INVALID,
+			"the role %s would have %u keys, %u are needed: give the new one too",
+			name, role->key_count, role->threshold ? role->threshold : 1);
+}
+
+enum ota_err root_edit_check(const struct root_document *root, struct ota_why *why)
+{
+	enum ota_err err = check_role(&root->root, "root", why);
+
+	return err ? err : check_role(&root->firmware, "firmware", why);
+}
+
 enum ota_err root_edit_join(struct root_document *root, struct root_role *role,
 			    const struct sign_public *key, const char *name, uint32_t threshold,
 			    struct ota_why *why)
@@ -151,13 +168,13 @@ enum ota_err root_edit_replace(struct root_document *root, struct root_role *rol
 {
 	int at;
 
-	if (role->key_count != 1)
+	if (role->key_count > 1)
 		return ota_fail(
 			why, OTA_CONFLICT,
 			"this role has %u keys: --revoke the one that goes and --add the "
 			"one that comes",
 			role->key_count);
-	at = find_key(root, &role->keys[0]);
+	at = role->key_count ? find_key(root, &role->keys[0]) : -1;
 	if (at >= 0)
 		drop_key(root, (uint32_t)at);
 	return root_edit_join(root, role, key, name, 0, why);

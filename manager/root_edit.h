@@ -11,10 +11,14 @@ enum ota_err root_edit_add_key(struct root_document *root, const struct sign_pub
  * has this name or id (its first digits suffice, when they are unique). */
 enum ota_err root_edit_revoke(struct root_document *root, const char *name_or_id,
 			      struct ota_why *why) OTA_CHECKED;
-/* Puts a key in the place of the one that a role of exactly one key has. */
+/* Puts a key in the place of the one that a role has; OTA_CONFLICT when it has several. */
 enum ota_err root_edit_replace(struct root_document *root, struct root_role *role,
 			       const struct sign_public *key, const char *name,
 			       struct ota_why *why) OTA_CHECKED;
+/* OTA_MANIFEST_INVALID when a role that every root needs has no key, or fewer than its
+ * threshold.
+ */
+enum ota_err root_edit_check(const struct root_document *root, struct ota_why *why) OTA_CHECKED;
 /* Adds the key to the role and sets its threshold (0: as it is). */
 enum ota_err root_edit_join(struct root_document *root, struct root_role *role,
 			    const struct sign_public *key, const char *name, uint32_t threshold,

@@ -328,8 +328,10 @@ static enum ota_err sign_root(struct rotation *rotation, char **ret_envelope,
 	const struct sign_key *keys[2] = {rotation->old_key, rotation->new_key};
 	struct root_document check = {0};
 	struct text payload = {0};
-	enum ota_err err = json_write(&root_shape, &rotation->root, &payload, why);
+	enum ota_err err = root_edit_check(&rotation->root, why);
 
+	if (!err)
+		err = json_write(&root_shape, &rotation->root, &payload, why);
 	if (!err)
 		err = root_read(payload.data, payload.len, &check, why);
 	root_done(&check);
