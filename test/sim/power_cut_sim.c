@@ -1,231 +1,75 @@
-/* Power cuts: every single one in every scenario under every model of what survives, and random
- * double and triple ones; and the same with the agent killed instead of the power gone.
- *
- *   power_cut_sim [--cuts N] [--seed S] [--stop-after VIOLATIONS] [--replay SCENARIO SEED CUT…]
- *
- * N random runs of two or three cuts (default: OTA_SIM_CUTS, or 50000). A violation prints the
- * line that replays it. CUT is operation:survival or operation:kill. */
+/* Power cuts under the durable half of the agent: see sim_cuts.h and sim_device.h. */
+#include "sim_cuts.h"
 #include "sim_device.h"
 
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <time.h>
 
-#define CUTS_MAX 3
-
-static uint64_t stop_after = 20; /* violations */
-
-struct cut {
-	uint64_t operation;
-	unsigned how; /* enum sim_survival, or SIM_SURVIVAL_COUNT for a kill */
-};
-
-struct run {
-	unsigned scenario;
-	uint64_t seed;
-	struct cut cuts[CUTS_MAX];
-	unsigned cut_count;
-};
-
-static const char *how_name(unsigned how)
+static struct sim_scenario_facts facts(unsigned scenario)
 {
-	return how == SIM_SURVIVAL_COUNT ? "kill" : sim_survival_names[how];
+	const struct sim_scenario *of = &sim_scenarios[scenario];
+
+	return (struct sim_scenario_facts){of->name, of->image_size > 100000,
+					   of->whole_sectors};
 }
 
-static void next_cut(struct sim_device *device, const struct run *run)
+static void *init(unsigned scenario, uint64_t seed)
 {
-	const struct cut *cut = &run->cuts[device->cuts];
-	bool more = device->cuts < run->cut_count;
+	struct sim_device *device = malloc(sizeof(*device));
 
-	sim_disk_cut_at(device->disk, more ? cut->operation : 0,
-			more && cut->how == SIM_SURVIVAL_COUNT);
+	if (!device)
+		abort();
+	sim_device_init(device, &sim_scenarios[scenario], seed);
+	return device;
 }
 
-static void print_run(const struct run *run, const char *what)
+static void done(void *device)
 {
-	printf("violation in '%s': %s\n  power_cut_sim --replay %u %llu",
-	       sim_scenarios[run->scenario].name, what, run->scenario,
-	       (unsigned long long)run->seed);
-	for (unsigned i = 0; i < run->cut_count; i++)
-		printf(" %llu:%s", (unsigned long long)run->cuts[i].operation,
-		       how_name(run->cuts[i].how));
-	printf("\n");
+	sim_device_done(device);
+	free(device);
 }
 
-/* True when no promise was broken. *ret_operations: of the whole run, or since the last cut. */
-static bool execute(const struct run *run, uint64_t *ret_operations)
+static struct sim_disk *disk(void *device)
 {
-	struct sim_device device;
-	bool done = false;
-
-	sim_device_init(&device, &sim_scenarios[run->scenario], run->seed);
-	next_cut(&device, run);
-	for (unsigned life = 0; life < SIM_LIVES_MAX && !done && !device.broken[0]; life++) {
-		done = sim_device_live(&device) && !sim_disk_is_dead(device.disk);
-		if (!sim_disk_is_dead(device.disk)) {
-			sim_disk_reopen(device.disk);
-			continue;
-		}
-		unsigned how = run->cuts[device.cuts++].how;
-		sim_disk_restart(device.disk,
-				 how == SIM_SURVIVAL_COUNT ? SIM_ALL : (enum sim_survival)how);
-		next_cut(&device, run);
-	}
-	if (done)
-		sim_device_check_end(&device);
-	else if (!device.broken[0])
-		snprintf(device.broken, sizeof(device.broken), "no end after %u lives",
-			 SIM_LIVES_MAX);
-	*ret_operations = sim_disk_operations(device.disk);
-	if (device.broken[0])
-		print_run(run, device.broken);
-	bool good = !device.broken[0];
-	sim_device_done(&device);
-	return good;
+	return ((struct sim_device *)device)->disk;
 }
 
-static double seconds(void)
+static bool live(void *device, bool after_kill)
 {
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+	(void)after_kill;
+	return sim_device_live(device);
 }
 
-static uint64_t operations_of(unsigned scenario, uint64_t *violations)
+static void cut(void *device, bool kill)
 {
-	const struct run run = {.scenario = scenario};
-	uint64_t operations;
-
-	if (!execute(&run, &operations))
-		(*violations)++;
-	return operations;
+	(void)kill;
+	((struct sim_device *)device)->cuts++;
 }
 
-static bool may_happen(unsigned scenario, unsigned how)
+static void check_end(void *device)
 {
-	return !sim_scenarios[scenario].whole_sectors || how < SIM_TORN ||
-	       how == SIM_SURVIVAL_COUNT;
+	sim_device_check_end(device);
 }
 
-/* Every single cut under every model, and a kill there. */
-static uint64_t all_single_cuts(unsigned scenario, uint64_t seed, uint64_t operations,
-				uint64_t *violations)
+static const char *broken(void *device)
 {
-	uint64_t runs = 0, unused;
-
-	for (uint64_t operation = 1; operation <= operations; operation++) {
-		for (unsigned how = 0; how <= SIM_SURVIVAL_COUNT; how++) {
-			if (!may_happen(scenario, how))
-				continue;
-			struct run run = {
-				.scenario = scenario,
-				.seed = seed + operation * 8 + how,
-				.cuts = {{operation, how}},
-				.cut_count = 1,
-			};
-			if (!execute(&run, &unused) && ++*violations >= stop_after)
-				return runs;
-			runs++;
-		}
-	}
-	return runs;
-}
-
-static uint64_t random_cuts(uint64_t wanted, uint64_t seed, const uint64_t *operations,
-			    uint64_t *violations)
-{
-	struct sim_random random = {seed};
-	uint64_t runs = 0, unused;
-
-	for (; runs < wanted && *violations < stop_after; runs++) {
-		struct run run = {.seed = sim_random_next(&random)};
-		do
-			run.scenario = (unsigned)sim_random_below(&random, sim_scenario_count);
-		while (sim_scenarios[run.scenario].image_size > 100000);
-		run.cut_count = 2 + (unsigned)sim_random_below(&random, 2);
-		for (unsigned i = 0; i < run.cut_count; i++) {
-			run.cuts[i].operation =
-				1 + sim_random_below(&random, operations[run.scenario]);
-			/* The cuts that come soon after a start are the ones that repair. */
-			if (i > 0 && sim_random_below(&random, 2))
-				run.cuts[i].operation = 1 + sim_random_below(&random, 40);
-			do
-				run.cuts[i].how = (unsigned)sim_random_below(
-					&random, SIM_SURVIVAL_COUNT + 1);
-			while (!may_happen(run.scenario, run.cuts[i].how));
-		}
-		if (!execute(&run, &unused))
-			(*violations)++;
-	}
-	return runs;
-}
-
-static int replay(int argc, char **argv)
-{
-	struct run run = {0};
-	uint64_t number, operations;
-
-	if (argc < 2 || !text_to_u64(argv[0], sim_scenario_count - 1, &number) ||
-	    !text_to_u64(argv[1], UINT64_MAX, &run.seed))
-		return 2;
-	run.scenario = (unsigned)number;
-	for (int i = 2; i < argc && run.cut_count < CUTS_MAX; i++) {
-		struct cut *cut = &run.cuts[run.cut_count++];
-		char *how = strchr(argv[i], ':');
-		if (!how)
-			return 2;
-		*how++ = '\0';
-		if (!text_to_u64(argv[i], UINT64_MAX, &cut->operation))
-			return 2;
-		while (cut->how < SIM_SURVIVAL_COUNT &&
-		       strcmp(how, sim_survival_names[cut->how]) != 0)
-			cut->how++;
-	}
-	bool good = execute(&run, &operations);
-	printf("%s, %llu operations after the last cut\n", good ? "no violation" : "violation",
-	       (unsigned long long)operations);
-	return good ? 0 : 1;
+	return ((struct sim_device *)device)->broken;
 }
 
 int main(int argc, char **argv)
 {
-	uint64_t operations[64], violations = 0, singles = 0, wanted = 50000, seed = 1;
-	const char *from_environment = getenv("OTA_SIM_CUTS");
+	const struct sim_subject subject = {
+		.program = "power_cut_sim",
+		.scenario_count = sim_scenario_count,
+		.random_runs = 50000,
+		.facts = facts,
+		.init = init,
+		.done = done,
+		.disk = disk,
+		.live = live,
+		.cut = cut,
+		.check_end = check_end,
+		.broken = broken,
+	};
 
-	if (argc > 1 && strcmp(argv[1], "--replay") == 0)
-		return replay(argc - 2, argv + 2);
-	if (from_environment && !text_to_u64(from_environment, UINT64_MAX, &wanted))
-		return 2;
-	for (int i = 1; i < argc; i += 2) {
-		uint64_t *to = strcmp(argv[i], "--cuts") == 0	      ? &wanted
-			       : strcmp(argv[i], "--seed") == 0	      ? &seed
-			       : strcmp(argv[i], "--stop-after") == 0 ? &stop_after
-								      : NULL;
-		if (!to || i + 1 == argc || !text_to_u64(argv[i + 1], UINT64_MAX, to))
-			return 2;
-	}
-	double began = seconds();
-	for (unsigned i = 0; i < sim_scenario_count && violations < stop_after; i++) {
-		double at = seconds();
-		operations[i] = operations_of(i, &violations);
-		uint64_t runs =
-			violations ? 0 : all_single_cuts(i, seed, operations[i], &violations);
-		printf("%-46s %4llu operations %6llu cuts %6.2f s\n", sim_scenarios[i].name,
-		       (unsigned long long)operations[i], (unsigned long long)runs,
-		       seconds() - at);
-		singles += runs;
-	}
-	double single_time = seconds() - began;
-	uint64_t doubles = violations ? 0 : random_cuts(wanted, seed, operations, &violations);
-	double random_time = seconds() - began - single_time;
-	printf("single cuts: %llu in %u scenarios, every operation x %u models and a kill, "
-	       "%.1f s\n",
-	       (unsigned long long)singles, sim_scenario_count, SIM_SURVIVAL_COUNT,
-	       single_time);
-	printf("double and triple cuts: %llu, %.1f s\n", (unsigned long long)doubles,
-	       random_time);
-	printf("violations: %llu\n", (unsigned long long)violations);
-	return violations ? 1 : 0;
+	return sim_cuts_main(&subject, argc, argv);
 }

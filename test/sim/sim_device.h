@@ -10,13 +10,12 @@
 #include "sim_disk.h"
 #include "slot.h"
 
-#define SIM_IMAGES    4
-#define SIM_RELEASES  3
-#define SIM_PARTS     2
-#define SIM_TRIES     6 /* more than the cuts of any run, so that a good version stays */
-#define SIM_LIVES_MAX 60
-#define SIM_WINDOW    8 /* reports sent before their acknowledgement */
-#define SIM_SEQS_MAX  4096
+#define SIM_IMAGES   4
+#define SIM_RELEASES 3
+#define SIM_PARTS    2
+#define SIM_TRIES    6 /* more than the cuts of any run, so that a good version stays */
+#define SIM_WINDOW   8 /* reports sent before their acknowledgement */
+#define SIM_SEQS_MAX 4096
 
 enum sim_backend {
 	SIM_SLOT_FILE = 0,
