@@ -162,6 +162,20 @@ static enum ota_err note_progress(struct agent *agent, struct ota_why *why)
 	return err;
 }
 
+/* A fetch that failed is not gone on with: where the end of the update cannot be noted either,
+ * the next one starts from what the slot holds. */
+void agent_stop_fetch(struct agent *agent)
+{
+	struct fetch_progress progress;
+
+	if (!agent->fetch)
+		return;
+	fetch_progress(agent->fetch, &progress);
+	agent->fetched_before += progress.fetched;
+	fetch_free(agent->fetch);
+	agent->fetch = NULL;
+}
+
 static enum ota_err end_component(struct agent *agent, bool *ret_all, struct ota_why *why)
 {
 	const struct firmware_document *firmware = &agent->checked.firmware.document;
@@ -217,6 +231,7 @@ static uint64_t fetch(struct agent *agent)
 			err = end_component(agent, &all, &why);
 	}
 	if (err) {
+		agent_stop_fetch(agent);
 		agent_fail(agent, &why);
 		return wait_until(agent, agent->action_due_ms);
 	}
@@ -362,10 +377,12 @@ static uint64_t confirm(struct agent *agent)
 static uint64_t revert(struct agent *agent)
 {
 	struct ota_why why = {0};
-	enum ota_err err = agent->parts.slots->revert(agent->parts.slots->ctx, &why);
+	/* Noted first: once the boot state says that the old slot is next, only the note tells
+	 * an agent that is killed here that the new version still runs. */
+	enum ota_err err = note_restart(agent, &why);
 
 	if (!err)
-		err = note_restart(agent, &why);
+		err = agent->parts.slots->revert(agent->parts.slots->ctx, &why);
 	if (!err)
 		err = agent->parts.runner->restart(agent->parts.runner->ctx, &why);
 	if (err) {

@@ -140,6 +140,8 @@ uint64_t agent_act(struct agent *agent);
 /* The action that comes after the journal says idle again is done before it. */
 enum ota_err agent_end(struct agent *agent, enum agent_action action,
 		       struct ota_why *why) OTA_CHECKED;
+/* Ends the fetch in hand and keeps count of what it fetched. */
+void agent_stop_fetch(struct agent *agent);
 bool agent_gate(struct agent *agent, enum consent_gate gate, char *ret_reason,
 		uint64_t *ret_left_ms);
 

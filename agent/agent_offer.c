@@ -97,8 +97,11 @@ static void begin(struct agent *agent, const void *payload, size_t len, struct o
 	logbook_clear(agent->log);
 	agent->journal->entry.release = number;
 	agent->journal->entry.attempt = offer->attempt;
+	/* The offer came from the broker: should the power go before the restart is planned,
+	 * the trial must know that it can be reached. */
 	agent->journal->entry.flags =
-		checked->firmware.development ? (uint32_t)JOURNAL_DEVELOPMENT : 0;
+		JOURNAL_BROKER_WAS_REACHABLE |
+		(checked->firmware.development ? (uint32_t)JOURNAL_DEVELOPMENT : 0);
 	agent->journal->entry.elapsed_ms = 0;
 	agent->journal->entry.fetched = 0;
 	agent->journal->entry.done = 0;

@@ -81,7 +81,7 @@ void agent_return(struct agent *agent, uint64_t release)
 			agent_drop_update(agent);
 		return;
 	}
-	agent->journal->entry.flags = JOURNAL_REVERT_ASKED;
+	agent->journal->entry.flags = JOURNAL_REVERT_ASKED | JOURNAL_BROKER_WAS_REACHABLE;
 	agent->journal->entry.restarts = 0;
 	agent_event(agent, EVENT_RETURN);
 }

@@ -365,8 +365,10 @@ static void take_chunk(struct agent *agent, const void *payload, size_t len)
 		return; /* late, or no chunk at all: asked again if it was wanted */
 	const struct source_answer answer = {chunk.kind,   chunk.err,  chunk.transfer,
 					     chunk.number, chunk.data, chunk.data_len};
-	if (fetch_answer(agent->fetch, agent->now_ms, &answer, &why))
+	if (fetch_answer(agent->fetch, agent->now_ms, &answer, &why)) {
+		agent_stop_fetch(agent);
 		agent_fail(agent, &why);
+	}
 	agent->action_due_ms = agent->now_ms;
 }
 

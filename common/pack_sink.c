@@ -77,6 +77,10 @@ enum ota_err pack_sink_put(struct pack_sink *sink, const void *bytes, size_t len
 		uint32_t room;
 		uint8_t *to = pack_sink_room(sink, &room);
 		uint32_t now = len < room ? (uint32_t)len : room;
+		/* A caller that goes on after an error must not spin here. */
+		if (!now)
+			return ota_fail(why, OTA_INTERNAL, "%zu bytes more than the group has",
+					len);
 		memcpy(to, from, now);
 		enum ota_err err = pack_sink_filled(sink, now, why);
 		if (err)

@@ -276,7 +276,6 @@ static bool power_on(struct device *device)
 		return false;
 	if (why.err)
 		broken(device, why.text, 0);
-	device->booted = true;
 	device->running = slot_holds(device, slot);
 	if (!device->running)
 		broken(device, "a slot was started that holds no whole image", slot);
@@ -286,8 +285,9 @@ static bool power_on(struct device *device)
 		if (state.bootable[s] && !slot_holds(device, (enum boot_slot)s))
 			broken(device, "a slot is bootable that holds no whole image", s);
 	sim_disk_protect(device->disk, slot_path(slot));
-	return !device->broken[0] &&
-	       !(device->scenario->temper == TEMPER_CRASHES && device->running == 2);
+	device->booted = !device->broken[0] &&
+			 !(device->scenario->temper == TEMPER_CRASHES && device->running == 2);
+	return device->booted;
 }
 
 static bool open_state(struct device *device)

@@ -146,7 +146,7 @@ static void make_documents(struct sim_goods *of, unsigned image)
 	component.index.sha256 = of->index.digest;
 	component.index.size = of->index.size;
 	struct firmware_document firmware = {.product = SIM_PRODUCT,
-					     .security_version = image,
+					     .security_version = 1,
 					     .raise_floor_to = 1,
 					     .hardware = &hardware,
 					     .hardware_count = 1,
