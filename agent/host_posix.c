@@ -1,6 +1,6 @@
 #include "host_posix.h"
 
-#include "command.h"
+#include "program.h"
 #include "digest.h"
 #include "outage.h"
 #include "own.h"
@@ -91,13 +91,13 @@ static uint64_t read_boot_id(const char *boot_file)
 static enum ota_err check_start(void *ctx, const char *path, struct ota_why *why)
 {
 	struct host_posix *host = ctx;
-	AUTO(command_done) struct command_line line = {0};
+	AUTO(program_done) struct program_line line = {0};
 
 	if (!host->options.health_command || host->pid)
 		return OTA_OK;
-	enum ota_err err = command_parse(host->options.health_command, path, &line, why);
+	enum ota_err err = program_parse(host->options.health_command, path, &line, why);
 	if (!err)
-		err = command_start(&line, &host->pid, why);
+		err = program_start(&line, &host->pid, why);
 	if (err)
 		return ota_context(why, err, "health_command");
 	host->deadline_ms = boot_ms(NULL) + CHECK_TIMEOUT_MS;
@@ -136,7 +136,7 @@ static enum trial_health check_result(void *ctx, struct ota_why *why)
 	host->pid = 0;
 	if (pid > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0)
 		return TRIAL_HEALTH_GOOD;
-	command_explain(status, text, sizeof(text));
+	program_explain(status, text, sizeof(text));
 	return bad(why, pid > 0 && WIFEXITED(status) ? WEXITSTATUS(status) : 0, text);
 }
 
@@ -145,11 +145,11 @@ static enum trial_health check_result(void *ctx, struct ota_why *why)
 static bool run_outage_check(const char *command)
 {
 	const struct timespec pause = {.tv_nsec = 50 * 1000000};
-	AUTO(command_done) struct command_line line = {0};
+	AUTO(program_done) struct program_line line = {0};
 	int status = 0;
 	pid_t pid;
 
-	if (command_parse(command, "", &line, NULL) || command_start(&line, &pid, NULL))
+	if (program_parse(command, "", &line, NULL) || program_start(&line, &pid, NULL))
 		return false;
 	for (int i = 0; i < OUTAGE_TIMEOUT_S * 20; i++) {
 		pid_t ended = waitpid(pid, &status, WNOHANG);

@@ -1,6 +1,6 @@
 #include "reboot.h"
 
-#include "command.h"
+#include "program.h"
 #include "own.h"
 
 #include <string.h>
@@ -35,7 +35,7 @@ static enum ota_err reboot_restart(void *ctx, struct ota_why *why)
 {
 	struct reboot *reboot = ctx;
 	const struct slots *slots = reboot->options.slots;
-	AUTO(command_done) struct command_line line = {0};
+	AUTO(program_done) struct program_line line = {0};
 	enum boot_slot slot;
 	enum ota_err err;
 
@@ -46,9 +46,9 @@ static enum ota_err reboot_restart(void *ctx, struct ota_why *why)
 		if (err)
 			return err;
 	}
-	err = command_parse(reboot->options.command, "", &line, why);
+	err = program_parse(reboot->options.command, "", &line, why);
 	if (!err)
-		err = command_start(&line, &reboot->pid, why);
+		err = program_start(&line, &reboot->pid, why);
 	if (err)
 		return ota_context(why, err, "restart_command");
 	return OTA_OK;

@@ -1,6 +1,6 @@
 #include "supervise.h"
 
-#include "command.h"
+#include "program.h"
 #include "own.h"
 
 #include <errno.h>
@@ -145,7 +145,7 @@ static bool has_ended(struct supervise *supervise, char *ret_how, size_t size)
 		if (pid == 0)
 			return false;
 		if (pid == supervise->pid)
-			command_explain(status, ret_how, size);
+			program_explain(status, ret_how, size);
 		else
 			snprintf(ret_how, size, "ended");
 		return true;
@@ -195,7 +195,7 @@ static bool write_record(const char *path, const char *temporary, enum boot_slot
 	return good && !rename(temporary, path);
 }
 
-static _Noreturn void become(const struct command_line *line, const char *record,
+static _Noreturn void become(const struct program_line *line, const char *record,
 			     const char *temporary, enum boot_slot slot, int failure)
 {
 	sigset_t none;
@@ -221,7 +221,7 @@ static _Noreturn void become(const struct command_line *line, const char *record
 }
 
 /* ret_error: why the program could not be loaded, 0 when it was. */
-static enum ota_err spawn(struct supervise *supervise, const struct command_line *line,
+static enum ota_err spawn(struct supervise *supervise, const struct program_line *line,
 			  int lock, int *ret_error, struct ota_why *why)
 {
 	char temporary[DISK_PATH_SIZE + 8];
@@ -265,7 +265,7 @@ static enum ota_err open_lock(const struct supervise *supervise, int *ret_fd,
 static enum ota_err start(struct supervise *supervise, struct ota_why *why)
 {
 	const struct slots *slots = supervise->options.slots;
-	AUTO(command_done) struct command_line line = {0};
+	AUTO(program_done) struct program_line line = {0};
 	AUTO_CLOSE int lock = -1;
 	char path[DISK_PATH_SIZE];
 	int error = 0;
@@ -281,7 +281,7 @@ static enum ota_err start(struct supervise *supervise, struct ota_why *why)
 		return err;
 	if (!slots->path(slots->ctx, supervise->slot, 0, path, sizeof(path)))
 		return ota_fail(why, OTA_SLOT_ERROR, "the slot has no path to start from");
-	err = command_parse(supervise->options.command, path, &line, why);
+	err = program_parse(supervise->options.command, path, &line, why);
 	if (!err)
 		err = spawn(supervise, &line, lock, &error, why);
 	if (err)
@@ -471,9 +471,9 @@ static int supervise_fd(void *ctx)
 enum ota_err supervise_new(const struct supervise_options *options, struct runner *ret_runner,
 			   struct ota_why *why)
 {
-	AUTO(command_done) struct command_line line = {0};
+	AUTO(program_done) struct program_line line = {0};
 	AUTO_FREE struct supervise *supervise = calloc(1, sizeof(*supervise));
-	enum ota_err err = command_parse(options->command, "", &line, why);
+	enum ota_err err = program_parse(options->command, "", &line, why);
 
 	if (err)
 		return ota_context(why, err, "command");

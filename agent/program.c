@@ -1,4 +1,4 @@
-#include "command.h"
+#include "program.h"
 
 #include "own.h"
 #include "text.h"
@@ -12,7 +12,7 @@
 
 extern char **environ;
 
-void command_done(struct command_line *line)
+void program_done(struct program_line *line)
 {
 	for (unsigned i = 0; line->args[i]; i++)
 		free(line->args[i]);
@@ -44,10 +44,10 @@ static bool take_word(const char **at, const char *slot, struct text *word)
 	return !quote;
 }
 
-enum ota_err command_parse(const char *text, const char *slot, struct command_line *ret_line,
+enum ota_err program_parse(const char *text, const char *slot, struct program_line *ret_line,
 			   struct ota_why *why)
 {
-	AUTO(command_done) struct command_line line = {0};
+	AUTO(program_done) struct program_line line = {0};
 	unsigned count = 0;
 
 	for (const char *at = text;;) {
@@ -57,9 +57,9 @@ enum ota_err command_parse(const char *text, const char *slot, struct command_li
 			at++;
 		if (!*at)
 			break;
-		if (count == COMMAND_ARGS_MAX)
+		if (count == PROGRAM_ARGS_MAX)
 			return ota_fail(why, OTA_BAD_REQUEST, "'%s' has more than %u words",
-					text, COMMAND_ARGS_MAX);
+					text, PROGRAM_ARGS_MAX);
 		text_put(&word, "");
 		if (!take_word(&at, slot, &word)) {
 			text_done(&word);
@@ -77,7 +77,7 @@ enum ota_err command_parse(const char *text, const char *slot, struct command_li
 	return OTA_OK;
 }
 
-enum ota_err command_start(const struct command_line *line, pid_t *ret_pid, struct ota_why *why)
+enum ota_err program_start(const struct program_line *line, pid_t *ret_pid, struct ota_why *why)
 {
 	posix_spawn_file_actions_t files;
 	posix_spawnattr_t attributes;
@@ -102,7 +102,7 @@ enum ota_err command_start(const struct command_line *line, pid_t *ret_pid, stru
 	return OTA_OK;
 }
 
-void command_explain(int status, char *ret_text, size_t size)
+void program_explain(int status, char *ret_text, size_t size)
 {
 	if (WIFEXITED(status))
 		snprintf(ret_text, size, "exited with code %d", WEXITSTATUS(status));

@@ -1,0 +1,156 @@
+#include "unit.h"
+
+#include "trial.h"
+
+static const struct trial_facts healthy = {
+	.elapsed_ms = 20000,
+	.running_ms = 20000,
+	.confirm_timeout_ms = 300000,
+	.health_timeout_ms = 60000,
+	.probation_ms = 5000,
+	.health = TRIAL_HEALTH_GOOD,
+	.link_up = true,
+	.was_reachable = true,
+};
+
+static enum trial_verdict judge(struct trial_facts facts, enum ota_err *ret_err)
+{
+	uint64_t wait;
+	enum trial_verdict verdict = trial_judge(&facts, &wait, ret_err);
+
+	if (verdict == TRIAL_WAIT)
+		assert_true(wait > 0);
+	return verdict;
+}
+
+static enum trial_verdict verdict_of(struct trial_facts facts)
+{
+	enum ota_err err;
+
+	return judge(facts, &err);
+}
+
+static enum ota_err cause_of(struct trial_facts facts)
+{
+	enum ota_err err;
+
+	assert_int_equal(judge(facts, &err), TRIAL_UNFIT);
+	return err;
+}
+
+static void a_healthy_connected_version_asks_for_its_grant(void **state)
+{
+	(void)state;
+	assert_int_equal(verdict_of(healthy), TRIAL_ASK_GRANT);
+}
+
+static void nothing_but_health_and_a_link_asks_for_the_grant(void **state)
+{
+	(void)state;
+	struct trial_facts facts = healthy;
+
+	facts.link_up = false;
+	assert_int_equal(verdict_of(facts), TRIAL_WAIT);
+	facts = healthy;
+	facts.health = TRIAL_HEALTH_UNKNOWN;
+	assert_int_equal(verdict_of(facts), TRIAL_WAIT);
+	facts.health = TRIAL_HEALTH_BAD;
+	assert_int_equal(verdict_of(facts), TRIAL_WAIT);
+	facts = healthy;
+	facts.running_ms = 4999;
+	assert_int_equal(verdict_of(facts), TRIAL_WAIT);
+	facts.running_ms = 5000;
+	assert_int_equal(verdict_of(facts), TRIAL_ASK_GRANT);
+}
+
+static void a_version_that_is_not_healthy_in_time_is_unfit(void **state)
+{
+	(void)state;
+	struct trial_facts facts = healthy;
+
+	facts.health = TRIAL_HEALTH_BAD;
+	facts.elapsed_ms = 59999;
+	assert_int_equal(verdict_of(facts), TRIAL_WAIT);
+	facts.elapsed_ms = 60000;
+	assert_int_equal(cause_of(facts), OTA_HEALTH_CHECK_FAILED);
+	facts.health = TRIAL_HEALTH_UNKNOWN; /* the check hangs */
+	assert_int_equal(cause_of(facts), OTA_HEALTH_CHECK_FAILED);
+}
+
+static void the_health_check_has_no_more_time_than_the_trial(void **state)
+{
+	(void)state;
+	struct trial_facts facts = healthy;
+
+	facts.health = TRIAL_HEALTH_BAD;
+	facts.health_timeout_ms = 10 * facts.confirm_timeout_ms;
+	facts.elapsed_ms = facts.confirm_timeout_ms;
+	assert_int_equal(cause_of(facts), OTA_HEALTH_CHECK_FAILED);
+}
+
+static void a_version_that_stays_offline_is_unfit_when_the_old_one_was_online(void **state)
+{
+	(void)state;
+	struct trial_facts facts = healthy;
+
+	facts.link_up = false;
+	facts.elapsed_ms = facts.confirm_timeout_ms;
+	assert_int_equal(verdict_of(facts), TRIAL_ASK_OUTAGE);
+	facts.outage_known = true;
+	assert_int_equal(cause_of(facts), OTA_NO_CONNECTIVITY_AFTER_UPDATE);
+}
+
+static void an_outage_of_others_extends_the_trial_once(void **state)
+{
+	(void)state;
+	struct trial_facts facts = healthy;
+
+	facts.link_up = false;
+	facts.elapsed_ms = facts.confirm_timeout_ms;
+	facts.outage_known = facts.outage_elsewhere = true;
+	assert_int_equal(verdict_of(facts), TRIAL_EXTEND);
+	facts.extended = true;
+	assert_int_equal(verdict_of(facts), TRIAL_WAIT);
+	facts.elapsed_ms = facts.confirm_timeout_ms * (1 + TRIAL_EXTENSION) - 1;
+	assert_int_equal(verdict_of(facts), TRIAL_WAIT);
+	facts.elapsed_ms++;
+	assert_int_equal(cause_of(facts), OTA_NO_CONNECTIVITY_AFTER_UPDATE);
+}
+
+static void a_device_that_was_offline_before_is_never_reverted_for_it(void **state)
+{
+	(void)state;
+	struct trial_facts facts = healthy;
+
+	facts.was_reachable = facts.link_up = false;
+	facts.elapsed_ms = 100 * facts.confirm_timeout_ms;
+	assert_int_equal(verdict_of(facts), TRIAL_WAIT);
+	facts.link_up = true;
+	assert_int_equal(verdict_of(facts), TRIAL_ASK_GRANT);
+}
+
+static void a_crash_loop_is_unfit_whatever_else_is_good(void **state)
+{
+	(void)state;
+	struct trial_facts facts = healthy;
+
+	facts.crash_loop = true;
+	assert_int_equal(cause_of(facts), OTA_CRASH_LOOP);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_healthy_connected_version_asks_for_its_grant),
+		cmocka_unit_test(nothing_but_health_and_a_link_asks_for_the_grant),
+		cmocka_unit_test(a_version_that_is_not_healthy_in_time_is_unfit),
+		cmocka_unit_test(the_health_check_has_no_more_time_than_the_trial),
+		cmocka_unit_test(
+			a_version_that_stays_offline_is_unfit_when_the_old_one_was_online),
+		cmocka_unit_test(an_outage_of_others_extends_the_trial_once),
+		cmocka_unit_test(a_device_that_was_offline_before_is_never_reverted_for_it),
+		cmocka_unit_test(a_crash_loop_is_unfit_whatever_else_is_good),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
