@@ -108,6 +108,7 @@ static void show_callbacks(struct text *to, const struct service *service)
 
 		show_open(to, metric_kind_names[kind]);
 		show_number(to, "count", metric->count);
+		show_number(to, "total_us", metric->total_us);
 		show_number(to, "p50_us", metric_quantile(metric, 500));
 		show_number(to, "p99_us", metric_quantile(metric, 990));
 		show_number(to, "max_us", metric->max_us);

@@ -249,7 +249,7 @@ enum access_answer service_access(struct service *service, const struct session_
 	return answer;
 }
 
-void service_gone(struct service *service, const void *client)
+void service_gone(struct service *service, const struct session_client *client)
 {
 	struct session *session = session_end(&service->sessions, client, service_mono_ms());
 

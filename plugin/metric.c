@@ -32,6 +32,7 @@ static uint64_t bucket_edge(unsigned bucket)
 void metric_add(struct metric *metric, uint64_t us)
 {
 	metric->count++;
+	metric->total_us += us;
 	metric->buckets[bucket_of(us)]++;
 	if (us > metric->max_us)
 		metric->max_us = us;

@@ -21,7 +21,7 @@ enum metric_kind {
 extern const char *const metric_kind_names[METRIC_KIND_COUNT];
 
 struct metric {
-	uint64_t count, max_us;
+	uint64_t count, total_us, max_us;
 	uint32_t buckets[METRIC_BUCKETS];
 };
 

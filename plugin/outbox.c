@@ -78,8 +78,8 @@ void outbox_chunk(struct service *service, const char *device, const struct chun
 
 /* ---- what the engine sends ---- */
 
-static enum ota_err offer_text(const struct service *service, const struct release *release,
-			       uint32_t attempt, struct text *json, struct ota_why *why)
+static enum ota_err write_offer(const struct service *service, const struct release *release,
+				uint32_t attempt, struct text *json, struct ota_why *why)
 {
 	struct offer_source sources[MESSAGE_SOURCES_MAX];
 	struct offer offer = {.v = 1,
@@ -98,18 +98,44 @@ static enum ota_err offer_text(const struct service *service, const struct relea
 	return json_write(&offer_shape, &offer, json, why);
 }
 
+/* *ret_text lives until the next call. */
+static enum ota_err offer_text(struct service *service, const struct release *release,
+			       uint32_t attempt, const struct text **ret_text,
+			       struct ota_why *why)
+{
+	struct service_offer *offer = &service->offer;
+	enum ota_err err;
+
+	if (offer->number != release->document.number || offer->attempt != attempt ||
+	    offer->pack_count != release->firmware->pack_count ||
+	    strcmp(offer->product, release->document.product) != 0) {
+		text_done(&offer->text);
+		offer->text = (struct text){0};
+		offer->number = 0;
+		err = write_offer(service, release, attempt, &offer->text, why);
+		if (err)
+			return err;
+		offer->number = release->document.number;
+		offer->attempt = attempt;
+		offer->pack_count = release->firmware->pack_count;
+		text_copy(offer->product, sizeof(offer->product), release->document.product);
+	}
+	*ret_text = &offer->text;
+	return OTA_OK;
+}
+
 static void send_offer(void *ctx, const struct device *device, const struct release *release,
 		       uint32_t attempt)
 {
 	struct service *service = ctx;
-	AUTO(text_done) struct text json = {0};
+	const struct text *json;
 	struct ota_why why = {0};
 
 	if (offer_text(service, release, attempt, &json, &why))
 		service_log(service, BROKER_ERROR, "no offer to '%s': %s", device->id,
 			    why.text);
 	else
-		outbox_json(service, TOPIC_OFFER, device->id, &json, 1);
+		outbox_json(service, TOPIC_OFFER, device->id, json, 1);
 }
 
 static void send_control(void *ctx, const char *device, const struct control *control)
@@ -174,7 +200,7 @@ static void remember_fan(struct service *service, const struct release *release,
 static void fan_out(void *ctx, const struct release *release, uint32_t shard)
 {
 	struct service *service = ctx;
-	AUTO(text_done) struct text json = {0};
+	const struct text *json;
 	struct topic topic = {.kind = release->group ? TOPIC_RELEASE_GROUP : TOPIC_RELEASE,
 			      .shard = shard};
 	char text[TOPIC_SIZE];
@@ -185,12 +211,12 @@ static void fan_out(void *ctx, const struct release *release, uint32_t shard)
 			    release->document.number, release->document.product, why.text);
 		return;
 	}
-	remember_fan(service, release, &json);
+	remember_fan(service, release, json);
 	text_copy(topic.name, sizeof(topic.name), release->document.product);
 	if (release->group)
 		text_copy(topic.group, sizeof(topic.group), release->group->name);
 	topic_format(&topic, text);
-	publish_text(service, text, &json, 1);
+	publish_text(service, text, json, 1);
 }
 
 /* True when the event is only a little more progress of a device that spoke a moment ago. */

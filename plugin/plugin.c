@@ -214,11 +214,15 @@ static int on_control(int event, void *data, void *userdata)
 static int on_disconnect(int event, void *data, void *userdata)
 {
 	const struct mosquitto_evt_disconnect *gone = data;
+	struct session_client client;
 
 	(void)event;
 	(void)userdata;
-	if (is_main_thread())
-		service_gone(door.service, gone->client);
+	if (!is_main_thread())
+		return MOSQ_ERR_SUCCESS;
+	client_take(gone->client, &client);
+	service_gone(door.service, &client);
+	client_drop(&client);
 	return MOSQ_ERR_SUCCESS;
 }
 

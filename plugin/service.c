@@ -469,6 +469,7 @@ void service_free(struct service *service)
 	for (uint32_t i = 0; i < service->root_count; i++)
 		free(service->roots[i].envelope);
 	free(service->roots);
+	text_done(&service->offer.text);
 	free(service->head);
 	free(service->kicks);
 	settings_done(&service->settings);

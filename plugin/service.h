@@ -33,6 +33,14 @@ struct service_fan {
 	char prefix[SERVICE_FAN_PREFIX];
 };
 
+/* The text of an offer: the same for every device of a release, and tens of kilobytes. */
+struct service_offer {
+	struct text text;
+	char product[NAME_SIZE];
+	uint64_t number;
+	uint32_t attempt, pack_count;
+};
+
 struct service_kick {
 	enum identity_role role;
 	char name[NAME_SIZE];
@@ -86,6 +94,7 @@ struct service {
 
 	struct service_kick *kicks;
 	uint32_t kick_count;
+	struct service_offer offer; /* the last one that was made */
 	struct service_fan fans[SERVICE_FANS_MAX];
 	uint32_t fan_next;
 	const void *delivered; /* payload of the delivery that is being judged */
@@ -132,7 +141,7 @@ enum access_answer service_access(struct service *service, const struct session_
 /* A message on one of our topics that service_access() has allowed. */
 void service_message(struct service *service, const struct session_client *client,
 		     const char *topic, const void *payload, size_t len);
-void service_gone(struct service *service, const void *client);
+void service_gone(struct service *service, const struct session_client *client);
 /* To be called often; costs nothing when there is nothing to do. Returns true when it wants to
  * be called again soon. */
 bool service_tick(struct service *service);

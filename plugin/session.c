@@ -181,19 +181,43 @@ enum ota_err session_of(struct session_table *table, const struct session_client
 	return err;
 }
 
-struct session *session_end(struct session_table *table, const void *client, uint64_t now_ms)
+static void put_gone(struct session_table *table, struct session *session, uint64_t now_ms)
 {
-	struct session *session;
-
-	HASH_FIND_PTR(table->sessions, &client, session);
-	if (!session || session->gone)
-		return NULL;
-	name_remove(table, session);
 	session->gone = true;
 	session->gone_ms = now_ms;
 	session->next_gone = NULL;
 	*table->last_gone = session;
 	table->last_gone = &session->next_gone;
+}
+
+/* One that never used a topic of ours may have left a Will all the same. */
+static void remember_unknown(struct session_table *table, const struct session_client *client,
+			     uint64_t now_ms)
+{
+	struct session *session = client->certificate ? calloc(1, sizeof(*session)) : NULL;
+
+	if (!session)
+		return;
+	session->client = client->client;
+	X509_up_ref(client->certificate);
+	session->certificate = client->certificate;
+	HASH_ADD_PTR(table->sessions, client, session);
+	table->count++;
+	put_gone(table, session, now_ms);
+}
+
+struct session *session_end(struct session_table *table, const struct session_client *client,
+			    uint64_t now_ms)
+{
+	struct session *session;
+
+	HASH_FIND_PTR(table->sessions, &client->client, session);
+	if (!session)
+		remember_unknown(table, client, now_ms);
+	if (!session || session->gone)
+		return NULL;
+	name_remove(table, session);
+	put_gone(table, session, now_ms);
 	return session->current || session->identity.role != IDENTITY_DEVICE ? session : NULL;
 }
 

@@ -56,7 +56,8 @@ enum ota_err session_of(struct session_table *table, const struct session_client
 			struct ota_why *why) OTA_CHECKED;
 /* The connection has ended. Returns the session if it was the current one of its device or is a
  * manager's, else NULL. It lives until session_sweep(). */
-struct session *session_end(struct session_table *table, const void *client, uint64_t now_ms);
+struct session *session_end(struct session_table *table, const struct session_client *client,
+			    uint64_t now_ms);
 /* Forgets those that have been gone for SESSION_GONE_MS. */
 void session_sweep(struct session_table *table, uint64_t now_ms);
 /* Calls each live session of the name, newest first. `each` must not change the table. */

@@ -48,6 +48,13 @@ static struct session *find(struct world *w, const void *client, X509 *certifica
 	return session;
 }
 
+static struct session *end(struct world *w, const void *client, X509 *certificate)
+{
+	return session_end(
+		&w->table,
+		&(struct session_client){.client = client, .certificate = certificate}, 2000);
+}
+
 static void a_connection_is_one_session(void **state)
 {
 	struct world *w = *state;
@@ -78,10 +85,22 @@ static void what_comes_after_the_end_is_a_will(void **state)
 	struct world *w = *state;
 
 	find(w, "A", w->d1, "d1", OTA_OK);
-	assert_non_null(session_end(&w->table, "A", 2000));
+	assert_non_null(end(w, "A", NULL));
 	assert_null(find(w, "A", w->d1, "d1", OTA_UNAUTHORIZED));
 	session_sweep(&w->table, 2000 + SESSION_GONE_MS);
 	assert_int_equal(w->table.count, 0);
+}
+
+static void a_will_of_one_who_never_spoke_is_known_too(void **state)
+{
+	struct world *w = *state;
+
+	assert_null(end(w, "A", w->d1));
+	assert_null(find(w, "A", w->d1, "d1", OTA_UNAUTHORIZED));
+	assert_non_null(find(w, "A", w->other_d1, "d1", OTA_OK));
+	assert_null(end(w, "B", NULL));
+	session_sweep(&w->table, 1000000);
+	assert_int_equal(w->table.count, 1);
 }
 
 static void an_address_that_comes_again_is_another_session(void **state)
@@ -90,7 +109,7 @@ static void an_address_that_comes_again_is_another_session(void **state)
 	struct session *first = find(w, "A", w->d1, "d1", OTA_OK), *second;
 	uint64_t since = first->since_ms;
 
-	session_end(&w->table, "A", 2000);
+	end(w, "A", NULL);
 	second = find(w, "A", w->alice, "alice", OTA_OK);
 	assert_int_equal(second->identity.role, IDENTITY_MANAGER);
 	assert_int_equal(w->table.count, 1);
@@ -114,8 +133,8 @@ static void the_end_of_an_old_connection_is_not_the_devices_end(void **state)
 
 	find(w, "A", w->d1, "d1", OTA_OK);
 	find(w, "B", w->other_d1, "d1", OTA_OK);
-	assert_null(session_end(&w->table, "A", 2000));
-	assert_non_null(session_end(&w->table, "B", 2000));
+	assert_null(end(w, "A", NULL));
+	assert_non_null(end(w, "B", NULL));
 }
 
 static void count_one(void *ctx, const struct session *session)
@@ -132,7 +151,7 @@ static void all_live_sessions_of_a_manager_are_found_by_name(void **state)
 	find(w, "A", w->alice, "alice", OTA_OK);
 	find(w, "B", w->alice, "alice:cli", OTA_OK);
 	find(w, "C", w->d1, "d1", OTA_OK);
-	session_end(&w->table, "A", 2000);
+	end(w, "A", NULL);
 	session_each(&w->table, IDENTITY_MANAGER, "alice", count_one, &count);
 	assert_int_equal(count, 1);
 	session_each(&w->table, IDENTITY_DEVICE, "alice", count_one, &count);
@@ -148,6 +167,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_stranger_has_no_session, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(what_comes_after_the_end_is_a_will, set_up,
 						tear_down),
+		cmocka_unit_test_setup_teardown(a_will_of_one_who_never_spoke_is_known_too,
+						set_up, tear_down),
 		cmocka_unit_test_setup_teardown(an_address_that_comes_again_is_another_session,
 						set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
