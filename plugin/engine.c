@@ -406,9 +406,10 @@ bool engine_tick(struct engine *engine)
 	}
 	HASH_ITER (hh, engine->products, product, next) {
 		if (product->sweep_left)
-			more |= fleet_sweep_slice(engine, product);
+			fleet_sweep_slice(engine, product);
 		for (uint32_t i = 0; i < product->release_count; i++)
 			more |= conduct_tick(engine, product->releases[i]);
+		more |= product->sweep_left > 0;
 	}
 	save_end(engine);
 	return more;

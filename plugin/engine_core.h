@@ -87,8 +87,8 @@ struct release *fleet_choose(const struct device *device, const struct release *
 /* Recomputes the target, ends what does not fit it, begins what does. */
 void fleet_recompute(struct engine *engine, struct device *device);
 void fleet_sweep(struct engine *engine, struct product *product);
-/* A slice of the sweep; true when there is more. */
-bool fleet_sweep_slice(struct engine *engine, struct product *product);
+/* A slice of the sweep. */
+void fleet_sweep_slice(struct engine *engine, struct product *product);
 
 /* ---- roster.c: devices and products as tables ---- */
 

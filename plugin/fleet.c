@@ -240,7 +240,7 @@ void fleet_sweep(struct engine *engine, struct product *product)
 	fleet_sweep_slice(engine, product);
 }
 
-bool fleet_sweep_slice(struct engine *engine, struct product *product)
+void fleet_sweep_slice(struct engine *engine, struct product *product)
 {
 	const struct store *store = engine->io.store;
 	size_t room = store->room(store->ctx);
@@ -248,10 +248,9 @@ bool fleet_sweep_slice(struct engine *engine, struct product *product)
 
 	for (; product->sweep_left && most; most--, product->sweep_left--) {
 		if (engine->row_count + 2 * engine->dirty_count + 32 >= room)
-			return true; /* the store is behind; at the next tick */
+			return; /* the store is behind; at the next tick */
 		if (product->sweep_at >= product->device_count)
 			product->sweep_at = 0;
 		fleet_recompute(engine, product->devices[product->sweep_at++]);
 	}
-	return product->sweep_left > 0;
 }

@@ -266,17 +266,21 @@ static enum ota_err load_kind(struct loading *loading, enum store_kind kind, sto
 	return err ? err : loading->err;
 }
 
-/* Targets of everyone, in one go: nothing is connected yet, so nothing is sent. */
+/* Targets of everyone, in one go: nothing is connected yet, so nothing is sent. Should the
+ * store's queue fill up on the way, the ticks go on with it. */
 static void compute_targets(struct engine *engine)
 {
 	for (struct product *product = engine->products; product; product = product->hh.next) {
+		uint32_t left;
 		conduct_actives(product);
 		product->sweep_left = product->device_count;
 		product->sweep_at = 0;
-		while (product->sweep_left && fleet_sweep_slice(engine, product))
+		do {
+			left = product->sweep_left;
+			fleet_sweep_slice(engine, product);
 			save_end(engine);
+		} while (product->sweep_left && product->sweep_left < left);
 	}
-	save_end(engine);
 }
 
 enum ota_err engine_load(struct engine *engine, struct ota_why *why)
