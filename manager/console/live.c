@@ -20,7 +20,7 @@ struct stream {
 	struct http_stream *out; /* NULL once the peer is gone */
 	char product[NAME_SIZE], token[SERVER_TOKEN_SIZE];
 	uint64_t seq;
-	bool seq_known, asking, ending, away;
+	bool seq_known, asking, ending, away, ready;
 	uint64_t due_ms, beat_ms;
 };
 
@@ -120,13 +120,15 @@ static void on_events(void *ctx, enum ota_err err, const struct ota_why *why,
 		if (stream->away)
 			stream_event(stream, "back", "{}");
 		stream->away = false;
-		if (stream->seq_known) {
-			take_events(stream, result);
-		} else {
+		bool from_now = !stream->seq_known;
+		if (from_now)
 			stream->seq = view_number(view_at(result, "stored.seq"));
-			stream->seq_known = true;
+		stream->seq_known = true;
+		if (!stream->ready)
 			stream_event(stream, "ready", "{}");
-		}
+		stream->ready = true;
+		if (!from_now)
+			take_events(stream, result);
 	}
 	(void)why;
 	pthread_cond_signal(&live->wake);

@@ -1,8 +1,10 @@
 """Hostile input: devices that send markup and control bytes, and clients that send anything."""
+import collections
 import json
 import os
 import random
 import string
+import threading
 
 from harness.console import Document
 from harness.process import eventually
@@ -113,14 +115,9 @@ class Fuzzer:
             path + ("?" + urlencode(query) if query else ""), body, headers
 
 
-def test_requests_made_from_the_document_never_break_it(console, broker, tokens, devices):
-    """OTA_FUZZ_REQUESTS says how many; the seed is printed."""
-    devices(2)
-    count = int(os.environ.get("OTA_FUZZ_REQUESTS", "800"))
-    seed = int(os.environ.get("OTA_FUZZ_SEED", "1"))
-    fuzzer, token, by_status = Fuzzer(seed), tokens("developer"), {}
-    connection = console.connection()
-    resident = None
+def fuzz(console, token, seed, count, by_status, failures):
+    """Sends `count` requests on one connection."""
+    fuzzer, connection = Fuzzer(seed), console.connection()
     for i in range(count):
         method, target, body, headers = fuzzer.request()
         if target.split("?")[0].endswith("/events"):
@@ -128,16 +125,38 @@ def test_requests_made_from_the_document_never_break_it(console, broker, tokens,
         connection.request(method, target, body, {**headers, "Authorization": f"Bearer {token}"})
         response = connection.getresponse()
         text = response.read()
-        by_status[response.status] = by_status.get(response.status, 0) + 1
-        assert response.status < 500 or response.status == 507, \
-            f"seed {seed}, request {i}: {method} {target} {body!r}: {response.status} {text!r}"
+        by_status[response.status] += 1
+        # 503 with "busy" is the plugin's word that it has too much to do; it is told to nobody
+        # but who asks too fast.
+        if response.status >= 500 and response.status != 507 and b'"busy"' not in text:
+            failures.append(f"seed {seed}, request {i}: {method} {target} {body!r}: "
+                            f"{response.status} {text!r}")
+            break
         if response.headers.get("Connection", "").lower() == "close":
             connection.close()
-        if i == count // 2:
-            resident = console.resident_bytes(), broker.resident_bytes()
     connection.close()
+
+
+def test_requests_made_from_the_document_never_break_it(console, broker, tokens, devices):
+    """OTA_FUZZ_REQUESTS says how many, on four connections; the seeds are printed."""
+    devices(2)
+    count = int(os.environ.get("OTA_FUZZ_REQUESTS", "1200"))
+    seed = int(os.environ.get("OTA_FUZZ_SEED", "1"))
+    by_status, failures, token = collections.Counter(), [], tokens("developer")
+    resident = []
+    for half in range(2):
+        threads = [threading.Thread(target=fuzz, args=(console, token, seed + 4 * half + i,
+                                                       count // 8, by_status, failures))
+                   for i in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        resident.append((console.resident_bytes(), broker.resident_bytes()))
+    assert not failures, failures[0]
     assert console.is_running() and broker.is_running()
-    after = console.resident_bytes(), broker.resident_bytes()
-    print(f"{count} requests, seed {seed}: {dict(sorted(by_status.items()))}; "
-          f"RSS at half and end: console {resident[0]} {after[0]}, broker {resident[1]} {after[1]}")
-    assert after[0] < resident[0] * 1.25 + (8 << 20)
+    print(f"{sum(by_status.values())} requests, seeds from {seed}: "
+          f"{dict(sorted(by_status.items()))}; RSS at half and end: "
+          f"console {resident[0][0]} {resident[1][0]}, broker {resident[0][1]} {resident[1][1]}")
+    assert resident[1][0] < resident[0][0] * 1.25 + (8 << 20)
+    assert resident[1][1] < resident[0][1] * 1.25 + (8 << 20)
