@@ -17,7 +17,7 @@ struct fetch {
 	uint8_t *segment;	/* for hashing what is in the slot */
 	uint64_t done;
 	uint32_t missing;
-	struct transfer transfer;
+	struct flow flow;
 	uint32_t next_id;
 	unsigned source; /* of plan.sources */
 	unsigned pack;	 /* place in `order` */
@@ -82,7 +82,7 @@ static uint32_t index_need(void *ctx, uint32_t from)
 {
 	const struct fetch *fetch = ctx;
 
-	return from < chunks_of(fetch->plan.component->index.size) ? from : TRANSFER_NO_CHUNK;
+	return from < chunks_of(fetch->plan.component->index.size) ? from : FLOW_NO_CHUNK;
 }
 
 static enum ota_err index_deliver(void *ctx, uint32_t number, const uint8_t *data, size_t len,
@@ -111,13 +111,12 @@ static enum ota_err index_deliver(void *ctx, uint32_t number, const uint8_t *dat
 
 static void start_index(struct fetch *fetch)
 {
-	const struct transfer_seam seam = {fetch, index_need, index_deliver};
+	const struct flow_seam seam = {fetch, index_need, index_deliver};
 
 	fetch->phase = FETCH_INDEX;
 	fetch->index_len = 0;
-	transfer_start(&fetch->transfer, &seam, source_of(fetch),
-		       &fetch->plan.component->index.sha256, fetch->plan.component->index.size,
-		       fetch->next_id++, true);
+	flow_start(&fetch->flow, &seam, source_of(fetch), &fetch->plan.component->index.sha256,
+		   fetch->plan.component->index.size, fetch->next_id++, true);
 }
 
 /* --- packs --- */
@@ -157,7 +156,7 @@ static uint32_t group_need(const struct fetch *fetch, uint32_t from)
 		uint32_t first = (uint32_t)(info.offset / MESSAGE_CHUNK_SIZE);
 		return first > from ? first : from;
 	}
-	return TRANSFER_NO_CHUNK;
+	return FLOW_NO_CHUNK;
 }
 
 static uint32_t pack_need(void *ctx, uint32_t from)
@@ -166,8 +165,7 @@ static uint32_t pack_need(void *ctx, uint32_t from)
 
 	if (pack_reader_is_ready(fetch->reader))
 		return group_need(fetch, from);
-	return from < chunks_of(pack_reader_head_size(fetch->reader)) ? from
-								      : TRANSFER_NO_CHUNK;
+	return from < chunks_of(pack_reader_head_size(fetch->reader)) ? from : FLOW_NO_CHUNK;
 }
 
 static enum ota_err take_segment(void *ctx, uint32_t segment, const void *bytes, size_t len,
@@ -284,7 +282,7 @@ static void stop_pack(struct fetch *fetch)
 	pack_reader_free(fetch->reader);
 	fetch->reader = NULL;
 	fetch->in_group = false;
-	transfer_done(&fetch->transfer);
+	flow_done(&fetch->flow);
 }
 
 static enum ota_err start_pack(struct fetch *fetch, struct ota_why *why)
@@ -302,7 +300,7 @@ static enum ota_err start_pack(struct fetch *fetch, struct ota_why *why)
 		.base = pack->base,
 	};
 	const struct pack_read_seam reader = {fetch, has_base ? base_read : NULL, take_segment};
-	const struct transfer_seam seam = {fetch, pack_need, pack_deliver};
+	const struct flow_seam seam = {fetch, pack_need, pack_deliver};
 
 	fetch->phase = FETCH_PACK;
 	fetch->bad_in_row = 0;
@@ -311,8 +309,8 @@ static enum ota_err start_pack(struct fetch *fetch, struct ota_why *why)
 	if (err)
 		return err;
 	fetch->group_count = 0;
-	transfer_start(&fetch->transfer, &seam, source_of(fetch), &pack->sha256, pack->size,
-		       fetch->next_id++, true);
+	flow_start(&fetch->flow, &seam, source_of(fetch), &pack->sha256, pack->size,
+		   fetch->next_id++, true);
 	return OTA_OK;
 }
 
@@ -345,7 +343,7 @@ static enum ota_err give_up(struct fetch *fetch, enum ota_err err, struct ota_wh
 	fetch->dropped++;
 	fetch->last = because;
 	if (blames_source(fetch, err) && fetch->source + 1 < fetch->plan.source_count) {
-		transfer_done(&fetch->transfer);
+		flow_done(&fetch->flow);
 		fetch->source++;
 		if (fetch->phase == FETCH_INDEX) {
 			start_index(fetch);
@@ -445,9 +443,9 @@ enum ota_err fetch_new(const struct fetch_plan *plan, struct fetch **ret_fetch,
 				"the offer names no pack that this device can apply");
 	if (!plan->source_count)
 		return ota_fail(why, OTA_CHUNK_REFUSED, "no source to fetch from");
-	fetch->transfer.rate = plan->rate;
-	fetch->transfer.window = TRANSFER_WINDOW_START;
-	fetch->transfer.timeout_ms = TRANSFER_TIMEOUT_MIN;
+	fetch->flow.rate = plan->rate;
+	fetch->flow.window = FLOW_WINDOW_START;
+	fetch->flow.timeout_ms = FLOW_TIMEOUT_MIN;
 	fetch->next_id = 1;
 	start_index(fetch);
 	*ret_fetch = TAKE(fetch);
@@ -457,7 +455,7 @@ enum ota_err fetch_new(const struct fetch_plan *plan, struct fetch **ret_fetch,
 enum ota_err fetch_answer(struct fetch *fetch, uint64_t now_ms,
 			  const struct source_answer *answer, struct ota_why *why)
 {
-	enum ota_err err = transfer_answer(&fetch->transfer, now_ms, answer, why);
+	enum ota_err err = flow_answer(&fetch->flow, now_ms, answer, why);
 
 	return err ? give_up(fetch, err, why) : OTA_OK;
 }
@@ -485,7 +483,7 @@ static enum ota_err scan_one(struct fetch *fetch, struct ota_why *why)
 static enum ota_err end_scan(struct fetch *fetch, struct ota_why *why)
 {
 	free(TAKE(fetch->segment));
-	transfer_done(&fetch->transfer);
+	flow_done(&fetch->flow);
 	if (!fetch->missing) {
 		fetch->phase = FETCH_COMPLETE;
 		return OTA_OK;
@@ -519,7 +517,7 @@ static enum ota_err end_pack(struct fetch *fetch, struct ota_why *why)
 
 static enum ota_err poll_source(struct fetch *fetch, uint64_t now_ms, struct ota_why *why)
 {
-	const struct source *source = fetch->transfer.source;
+	const struct source *source = fetch->flow.source;
 	struct source_answer answer;
 
 	/* One at a time: the loop has other things to do between. */
@@ -547,16 +545,16 @@ enum ota_err fetch_step(struct fetch *fetch, uint64_t now_ms, bool online,
 	err = poll_source(fetch, now_ms, why);
 	if (err)
 		return err;
-	if (fetch->phase == FETCH_PACK && transfer_is_idle(&fetch->transfer)) {
+	if (fetch->phase == FETCH_PACK && flow_is_idle(&fetch->flow)) {
 		*ret_next_ms = 0;
 		return end_pack(fetch, why);
 	}
 	if (fetch->phase != FETCH_INDEX && fetch->phase != FETCH_PACK)
 		return OTA_OK;
-	err = transfer_tick(&fetch->transfer, now_ms, ret_next_ms, why);
+	err = flow_tick(&fetch->flow, now_ms, ret_next_ms, why);
 	if (err == OTA_CONNECTION_LOST || err == OTA_BUSY) {
 		/* The link says so itself when it is gone; asked again when it is back. */
-		transfer_again(&fetch->transfer);
+		flow_again(&fetch->flow);
 		*ret_next_ms = 1000;
 		return OTA_OK;
 	}
@@ -569,7 +567,7 @@ enum ota_err fetch_step(struct fetch *fetch, uint64_t now_ms, bool online,
 
 void fetch_again(struct fetch *fetch)
 {
-	transfer_again(&fetch->transfer);
+	flow_again(&fetch->flow);
 }
 
 void fetch_progress(const struct fetch *fetch, struct fetch_progress *ret_progress)
@@ -580,7 +578,7 @@ void fetch_progress(const struct fetch *fetch, struct fetch_progress *ret_progre
 		.phase = fetch->phase,
 		.done = fetch->done,
 		.total = fetch->plan.component->size,
-		.fetched = fetch->transfer.fetched,
+		.fetched = fetch->flow.fetched,
 		.dropped = fetch->dropped,
 		.source = source ? source->name : "",
 		.last = fetch->last,

@@ -14,7 +14,7 @@
 #include "pack_read.h"
 #include "slot.h"
 #include "source.h"
-#include "transfer.h"
+#include "flow.h"
 
 #define FETCH_SOURCES_MAX 2u
 #define FETCH_BAD_IN_ROW  3u
