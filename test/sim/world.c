@@ -145,7 +145,7 @@ static void boot(struct world *world)
 		.event = event,
 		.disconnect = disconnect,
 	};
-	int err = engine_new(&io, &world->limits, &world->engine, &world->why);
+	enum ota_err err = engine_new(&io, &world->limits, &world->engine, &world->why);
 
 	assert_int_equal(err, OTA_OK);
 	err = engine_load(world->engine, &world->why);
