@@ -23,7 +23,10 @@
 #define GOODBYE_MS     1000u
 #define INFLIGHT_MAX   16 /* below Mosquitto's default Receive Maximum of 20 */
 #define KEEP_ALIVE_S   30
-#define GRANTED_NOT    0x80
+/* A connection that was made and lost again (another session of the same name) is tried anew
+ * before a first attempt counts as failed. */
+#define TRIES_ENOUGH 4
+#define GRANTED_NOT  0x80
 
 enum line_state {
 	LINE_DOWN = 0,	  /* until retry_at_ms */
@@ -98,7 +101,7 @@ static void fall(struct line *line, enum ota_err err, const char *text)
 	kept = ota_fail(&line->why, err, "%s", text);
 	(void)kept;
 	line->state = LINE_DOWN;
-	line->tries++;
+	line->tries += err == OTA_CONNECTION_LOST ? 1 : TRIES_ENOUGH;
 	line->retry_at_ms = line_now_ms() + backoff_ms(line->failures++);
 	pthread_cond_broadcast(&line->change);
 }
@@ -181,11 +184,12 @@ static void on_subscribed(void *context, MQTTAsync_successData5 *data)
 	answer_subscribe(context, data ? (int)data->reasonCode : 0);
 }
 
+/* Without a reason from the broker it is the connection that failed, which is told elsewhere.
+ */
 static void on_subscribe_refused(void *context, MQTTAsync_failureData5 *data)
 {
-	answer_subscribe(context, data && data->reasonCode >= GRANTED_NOT
-					  ? (int)data->reasonCode
-					  : GRANTED_NOT);
+	if (data && data->reasonCode >= GRANTED_NOT)
+		answer_subscribe(context, (int)data->reasonCode);
 }
 
 /* The lock is not held: the library takes its own, under which it calls back. */
@@ -473,7 +477,7 @@ enum ota_err line_wait(struct line *line, uint64_t timeout_ms, bool once, struct
 	bool up;
 
 	pthread_mutex_lock(&line->lock);
-	while (!line->said_up && now < until && !(once && line->tries)) {
+	while (!line->said_up && now < until && !(once && line->tries >= TRIES_ENOUGH)) {
 		wait_change(line, until - now);
 		now = line_now_ms();
 	}
