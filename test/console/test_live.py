@@ -1,16 +1,20 @@
 """Live events and authority: nothing is missed, nobody unauthorized hears anything."""
+import os
 import threading
 import time
 
 from harness import places
+from harness.firmware import Image, filler
+from harness.fleetsim import Fleetsim
 from harness.process import eventually
 
 
 class Listener:
     """Follows a product as the page does: comes back by itself and says where it was."""
 
-    def __init__(self, api, product):
+    def __init__(self, api, product, clock=False):
         self.api, self.product = api, product
+        self.waits = [] if clock else None
         self.events, self.last, self.ended = [], None, None
         self.stopping = False
         self.thread = threading.Thread(target=self._run, daemon=True)
@@ -26,6 +30,8 @@ class Listener:
                     if name == "end":
                         self.ended = data["reason"] if data["reason"] != "stopping" else None
                     elif name not in ("ready", "away", "back"):
+                        if self.waits is not None:
+                            self.waits.append(int(time.time() * 1000) - data["time_ms"])
                         self.events.append(data)
                     if self.stopping:
                         return
@@ -163,3 +169,28 @@ def test_two_consoles_side_by_side_tell_the_same(consoles, tokens, devices, alic
     eventually(lambda: all(listener.events for listener in listeners), 5, "both were told")
     for listener in listeners:
         listener.stopping = True
+
+
+def test_each_change_of_a_fleet_in_motion_is_told_within_a_second(api, alice, broker, trust, product,
+                                                                 directory, closing):
+    """OTA_LIVE_DEVICES says how many; from the plugin's time of the event to its arrival here."""
+    count = int(os.environ.get("OTA_LIVE_DEVICES", "150"))
+    names = [f"d{number}" for number in range(1, count + 1)]
+    for first in range(0, count, 1000):
+        alice.ask("device.import", {"product": product, "devices": names[first:first + 1000]}, 60)
+    image = Image(product, "2.0", filler(200000, 30))
+    firmware = alice.push(trust, image)
+    sim = closing.keep(Fleetsim(broker, directory / "fleetsim.log", count, install_time="2s",
+                                restart_time="2s", connect_rate=100))
+    sim.start().join(120)
+    listener = Listener(api, product, clock=True)
+    eventually(lambda: listener.last is not None, 10, "the stream is ready")
+    alice.release(trust, firmware, product)
+    sim.finish(300)
+    eventually(lambda: len([e for e in list(listener.events) if e.get("state") == "succeeded"])
+               >= count, 20, "every success was told")
+    listener.stopping = True
+    waits = sorted(listener.waits)
+    print(f"{count} devices, {len(waits)} events: median {waits[len(waits) // 2]} ms, "
+          f"longest {waits[-1]} ms")
+    assert waits[-1] < 1000 * places.PATIENCE

@@ -1,8 +1,12 @@
 """REST: every operation of doc/openapi.yaml with good, bad, unauthorized and wrong-role input."""
+import base64
 import json
+import re
 
+import jsonschema
 import pytest
 
+from harness import places
 from harness.console import Document
 from harness.firmware import Image, filler
 from harness.signing import envelope
@@ -240,7 +244,6 @@ def test_a_scripts_release_says_what_must_be_signed(api, trust, fleet):
     add_firmware(api, trust, "1.0.0", 7)
     answer = api.refused(422, "signature_required", "PUT", "/v1/products/thermo/firmware/release",
                          {"version": "1.0.0", "product_default": True, "intelligent": True})
-    import base64
     payload = base64.b64decode(answer["payload"])
     assert base64.b64decode(answer["signed_bytes"]).endswith(payload)
     document = json.loads(payload)
@@ -249,3 +252,74 @@ def test_a_scripts_release_says_what_must_be_signed(api, trust, fleet):
     made = api.good("POST", "/v1/products/thermo/releases", {"release": signed},
                     query={"override": "true"})
     assert made["mode"] == "fast"
+
+
+def test_a_signer_beside_the_console_makes_scripts_work_unchanged(consoles, tokens, trust, fleet,
+                                                                 directory):
+    trust.release_key.save(directory / "release.pem")
+    signer = directory / "signer.py"
+    signer.write_text("import sys\n"
+                      f"sys.path.insert(0, {str(places.TREE / 'test')!r})\n"
+                      "from cryptography.hazmat.primitives import serialization\n"
+                      "from harness.signing import Key, envelope\n"
+                      "key = Key('x')\n"
+                      f"pem = open({str(directory / 'release.pem')!r}, 'rb').read()\n"
+                      "key.private = serialization.load_pem_private_key(pem, None)\n"
+                      f"key.id = {trust.release_key.id!r}\n"
+                      "print(envelope('release', sys.stdin.buffer.read(), [key]))\n")
+    console = consoles("signing", settings={"signer_command": f"/usr/bin/python3 {signer}"})
+    api = console.api(tokens("admin"))
+    add_firmware(api, trust, "1.0.0", 8)
+    api.refused(409, "not_proven", "PUT", "/v1/products/thermo/firmware/release",
+                {"version": "1.0.0", "product_default": True, "intelligent": True})
+    api.good("POST", "/v1/products/thermo/groups", {"group": "beta"})
+    api.refused(422, "bad_request", "PUT", "/v1/products/thermo/firmware/release",
+                {"version": "1.0.0", "groups": ["beta", "other"]})
+    api.refused(409, "no_targets", "PUT", "/v1/products/thermo/firmware/release",
+                {"version": "1.0.0"})
+    # The first device proves the version; then the script's call is enough.
+    text = api.good("GET", "/v1/products/thermo/firmware/1.0.0")["envelope"]
+    api.good("POST", "/v1/products/thermo/releases", {"release": trust.release(
+        "thermo", 1, text, target={"kind": "device", "name": "d1"})})
+    fleet[0].wait_offer()
+    image = json.loads(base64.b64decode(json.loads(text)["payload"]))["components"][0]["sha256"]
+    fleet[0].version, fleet[0].digest = "1.0.0", image
+    fleet[0].hello(boot="trial", trial={"release": 1, "attempt": 1})
+    fleet[0].wait(lambda: fleet[0].controls("grant"), 20, "the grant")
+    fleet[0].report(1, "succeeded")
+    made = api.good("PUT", "/v1/products/thermo/firmware/release",
+                    {"version": "1.0.0", "product_default": True, "intelligent": True})
+    assert (made["mode"], made["number"]) == ("fast", 2)
+    assert api.good("PUT", "/v1/products/thermo/devices/d2", {
+        "desired_firmware_version": "1.0.0", "flash": True})["pin"] == "1.0.0"
+    assert api.good("PUT", "/v1/products/thermo/devices/d2", {
+        "desired_firmware_version": None})["pin"] == ""
+
+
+def test_the_document_is_well_formed():
+    """Every reference leads somewhere, every operation has its own id, its parameters are those
+    of its path, and every schema is a schema."""
+    tree, ids = DOCUMENT.tree, set()
+    assert tree["openapi"] == "3.1.0"
+    for schema in tree["components"]["schemas"].values():
+        jsonschema.Draft202012Validator.check_schema(schema)
+    for method, path, _, operation in DOCUMENT.operations:
+        assert operation["operationId"] not in ids, operation["operationId"]
+        ids.add(operation["operationId"])
+        named = {p["name"] for p in map(DOCUMENT.resolve, operation.get("parameters", []))
+                 if p["in"] == "path"}
+        assert named == set(re.findall(r"{(\w+)}", path)), path
+        assert operation["summary"] and operation["tags"][0] in {t["name"] for t in tree["tags"]}
+        for status, response in operation["responses"].items():
+            assert 200 <= int(status) < 600 and DOCUMENT.resolve(response)["description"]
+
+    def follow(node):
+        if isinstance(node, dict):
+            if "$ref" in node:
+                DOCUMENT.resolve(node)
+            for value in node.values():
+                follow(value)
+        elif isinstance(node, list):
+            for value in node:
+                follow(value)
+    follow(tree)
