@@ -230,10 +230,13 @@ static void retry_begins_a_new_round_for_those_that_failed(void **unused)
 	struct world w;
 	const struct release *release;
 	const char *one[] = {"gw0001"}, *stranger[] = {"nobody"};
+	enum engine_answer answer;
 
 	(void)unused;
 	begin(&w, 4, true);
 	fail_all(&w, OTA_HEALTH_CHECK_FAILED);
+	world_device(&w, "bystander"); /* has no update of the release */
+	assert_int_equal(engine_device_deny(w.engine, "bystander", &answer, &w.why), OTA_OK);
 	world_release(&w, (struct release_spec){.version = "2.0.0", .mode = RELEASE_FAST});
 	assert_int_equal(world_act(&w, 1, RELEASE_ACT_RETRY), OTA_NO_TARGETS);
 	world_work(&w, UPDATE_NONE);

@@ -15,7 +15,8 @@ import subprocess
 import sys
 import tempfile
 
-SIMS = ["engine_mode", "engine_target", "engine_end", "engine_wave", "engine_promise"]
+SIMS = ["engine_mode", "engine_target", "engine_end", "engine_wave", "engine_word",
+        "engine_promise"]
 LIBRARIES = ["-lcrypto", "-lcjson", "-lzstd", "-lsqlite3", "-lcmocka", "-lpthread", "-lm"]
 TURNED = [(" < ", " <= "), (" <= ", " < "), (" > ", " >= "), (" >= ", " > "), (" == ", " != "),
           (" != ", " == "), (" && ", " || "), (" || ", " && "), (" + ", " - ")]
@@ -61,6 +62,18 @@ EQUIVALENT = {
         "it is another release",
     "conduct.c '<' -> '<=' in: if (release->dirty || release->wave + 1 < release->wave_count || release->grants)":
         "is judged more often, to the same end",
+    "attempt.c '<' -> '<=' in: if (update->failures < UINT8_MAX)": "nobody fails 255 times in a round",
+    "attempt.c '<' -> '<=' in: if (!(update->flags & UPDATE_OVERDUE) && engine->limits.restart_ms < silence)":
+        "the same moment",
+    "attempt.c '>=' -> '>' in: if (engine->limits.restart_ms >= silence_ms(engine, update)) {":
+        "overdue and lost in the same tick",
+    "attempt.c '<' -> '<=' in: device->lease_ms > engine->now && device->lease_ms < due)":
+        "the same moment",
+    "attempt.c '>' -> '>=' in: device->lease_ms > engine->now && device->lease_ms < due)":
+        "a lease that ends now ends in this tick or is gone",
+    "launch.c '<' -> '<=' in: if (update->round < UINT8_MAX)": "nobody retries 255 times",
+    "launch.c '<' -> '<=' in: tally->forgiven = forgiven < bad ? forgiven : bad;":
+        "of two equal numbers either is the smaller",
 }
 
 
