@@ -1,3 +1,4 @@
+#include "advice.h"
 #include "file.h"
 #include "json.h"
 #include "own.h"
@@ -167,7 +168,7 @@ static enum ota_err run_show(struct tool *tool, struct ota_why *why)
 	AUTO(view_free_place) struct view_tree *tree = NULL;
 	AUTO(tool_args_done) struct tool_args args = {0};
 	const struct view *update;
-	enum ota_err err;
+	enum ota_err err, seen;
 
 	put_device(tool, &args);
 	err = tool_ask(tool, "device.show", &args, &tree, why);
@@ -180,6 +181,8 @@ static enum ota_err run_show(struct tool *tool, struct ota_why *why)
 	fputc('\n', tool->screen.out);
 	screen_heading(&tool->screen, "update in hand");
 	screen_record(&tool->screen, update_columns, update);
+	if (ota_err_from_name(view_text(view_at(update, "error.name")), &seen))
+		fprintf(tool->screen.out, "\nWhat to do: %s\n", advice_remedy(seen));
 	if (view_at(update, "error"))
 		show_evidence(tool, view_root(tree));
 	return OTA_OK;

@@ -1,6 +1,6 @@
-#include "tool.h"
-
+#include "advice.h"
 #include "json.h"
+#include "tool.h"
 #include "own.h"
 
 #include <pthread.h>
@@ -237,6 +237,10 @@ static void write_errors(const char *only, struct text *to)
 			    to->len ? "," : "[", ota_err_name(each), (int)each,
 			    classes[ota_err_class(each)]);
 		json_put_string(to, ota_err_sentence(each));
+		text_put(to, ",\"meaning\":");
+		json_put_string(to, advice_meaning(each));
+		text_put(to, ",\"remedy\":");
+		json_put_string(to, advice_remedy(each));
 		text_put(to, "}");
 	}
 	text_put(to, to->len ? "]" : "[]");
@@ -249,7 +253,7 @@ static enum ota_err run_explain(struct tool *tool, struct ota_why *why)
 	const char *only = tool->arguments.word_count ? tool->arguments.words[0] : NULL;
 	const struct view *each;
 	struct text text = {0};
-	enum ota_err err, known;
+	enum ota_err err, known = OTA_OK;
 
 	if (only && !ota_err_from_name(only, &known))
 		return ota_fail(why, OTA_NOT_FOUND,
@@ -261,6 +265,11 @@ static enum ota_err run_explain(struct tool *tool, struct ota_why *why)
 	text_done(&text);
 	if (err || tool_json(tool, view_root(tree)))
 		return err;
+	if (only) {
+		fprintf(tool->screen.out, "%s\n\n%s\n\nWhat to do: %s\n",
+			ota_err_sentence(known), advice_meaning(known), advice_remedy(known));
+		return OTA_OK;
+	}
 	err = screen_table_new(error_columns, &table, why);
 	for (each = view_first(view_root(tree)); each && !err; each = view_next(each))
 		err = screen_table_add(&tool->screen, table, each, why);
