@@ -1,9 +1,10 @@
 /* Verbs of the trust root: keys, the root itself, heads. Everything is signed here; private
  * keys never travel. */
+#include "document.h"
 #include "envelope.h"
 #include "file.h"
 #include "own.h"
-#include "root_edit.h"
+#include "root_rotate.h"
 #include "tool.h"
 
 #include <string.h>
@@ -101,45 +102,6 @@ static enum ota_err run_key_show(struct tool *tool, struct ota_why *why)
 	return err ? err : print_public(tool, sign_key_public(key), why);
 }
 
-/* What `key show --json` printed, so that a private key need not travel to whom signs roots. */
-static enum ota_err read_public(const char *path, struct sign_public *ret_key,
-				struct ota_why *why)
-{
-	AUTO(view_free_place) struct view_tree *tree = NULL;
-	AUTO_FREE char *text = NULL;
-	AUTO_FREE uint8_t *der = NULL;
-	const char *algorithm, *base64;
-	size_t len = 0;
-	unsigned i;
-	enum ota_err err = file_read(path, PUBLIC_FILE_MAX, &text, &len, why);
-
-	if (!err)
-		err = view_read(text, len, PUBLIC_FILE_MAX, &tree, why);
-	if (err)
-		return ota_context(why, err,
-				   "'%s' (wanted: what 'otactl key show --json' prints)", path);
-	algorithm = view_text(view_at(view_root(tree), "algorithm"));
-	base64 = view_text(view_at(view_root(tree), "public"));
-	for (i = 0; i < SIGN_ALGORITHM_COUNT && strcmp(sign_algorithm_names[i], algorithm); i++)
-		;
-	if (i == SIGN_ALGORITHM_COUNT)
-		return ota_fail(why, OTA_BAD_REQUEST,
-				"'%s': algorithm '%s'; allowed are ed25519 and ecdsa-p256",
-				path, algorithm);
-	err = text_unbase64(base64, strlen(base64), SIGN_PUBLIC_MAX, &der, &len, why);
-	return err ? err : sign_public_from_der((enum sign_algorithm)i, der, len, ret_key, why);
-}
-
-static enum ota_err root_path(struct tool *tool, const char **ret_path, struct ota_why *why)
-{
-	*ret_path = tool->arguments.word_count ? tool->arguments.words[0] : tool->options.root;
-	if (!*ret_path || !**ret_path)
-		return ota_fail(why, OTA_BAD_REQUEST,
-				"which root? Name the file, or put 'root = FILE' into %s",
-				tool->config);
-	return OTA_OK;
-}
-
 static enum ota_err show_items(struct tool *tool, const struct view *items,
 			       const struct screen_column *columns, struct ota_why *why)
 {
@@ -200,188 +162,12 @@ static enum ota_err run_root_update(struct tool *tool, struct ota_why *why)
 	AUTO_FREE char *text = NULL;
 	const char *path = NULL;
 	size_t len = 0;
-	enum ota_err err = root_path(tool, &path, why);
+	enum ota_err err = root_rotate_path(tool, &path, why);
 
 	if (!err)
 		err = file_read(path, ENVELOPE_SIZE_MAX, &text, &len, why);
 	tool_args_string(&args, "root", text);
 	return err ? err : tool_ask_record(tool, "root.update", &args, version_columns, why);
-}
-
-struct rotation {
-	struct root_document root;
-	struct sign_key *old_key, *new_key; /* new_key: when the root key itself changes */
-};
-
-static void rotation_done(struct rotation *rotation)
-{
-	root_done(&rotation->root);
-	sign_key_free(rotation->old_key);
-	sign_key_free(rotation->new_key);
-}
-
-static enum ota_err apply_replacements(struct tool *tool, struct rotation *rotation,
-				       struct ota_why *why)
-{
-	static const char *const options[] = {"firmware", "head"};
-	struct root_role *const roles[] = {&rotation->root.firmware, &rotation->root.head};
-	const char *new_root = arguments_value(&tool->arguments, "new-root-key");
-	struct sign_public key;
-	enum ota_err err = OTA_OK;
-	unsigned i;
-
-	for (i = 0; i < sizeof(options) / sizeof(*options) && !err; i++) {
-		const char *path = arguments_value(&tool->arguments, options[i]);
-
-		if (path)
-			err = read_public(path, &key, why);
-		if (path && !err)
-			err = root_edit_replace(&rotation->root, roles[i], &key, options[i],
-						why);
-	}
-	if (!err && new_root)
-		err = sign_key_load(new_root, getenv("OTACTL_PASSPHRASE"), &rotation->new_key,
-				    why);
-	if (!err && new_root)
-		err = root_edit_replace(&rotation->root, &rotation->root.root,
-					sign_key_public(rotation->new_key), "root", why);
-	return err;
-}
-
-static const char *value_or(const struct tool *tool, const char *name, const char *fallback)
-{
-	const char *value = arguments_value(&tool->arguments, name);
-
-	return value ? value : fallback;
-}
-
-static enum ota_err apply_releaser(struct tool *tool, struct root_document *root,
-				   struct ota_why *why)
-{
-	const char *path = arguments_value(&tool->arguments, "releaser-key");
-	struct root_edit_releaser releaser = {
-		.manager = arguments_value(&tool->arguments, "add-releaser"),
-		.products = value_or(tool, "products", "*"),
-		.groups = value_or(tool, "groups", "*"),
-		.actions = value_or(tool, "actions", "release"),
-	};
-	struct sign_public key;
-	uint64_t years = 1;
-	enum ota_err err;
-
-	if (!releaser.manager)
-		return OTA_OK;
-	if (!path)
-		return ota_fail(why, OTA_BAD_REQUEST,
-				"--add-releaser wants --releaser-key FILE, made by 'otactl key "
-				"show --json'");
-	err = arguments_number(&tool->arguments, "years", 1, 30, &years, why);
-	releaser.not_after = (uint64_t)time(NULL) + years * YEAR_S;
-	if (!err)
-		err = read_public(path, &key, why);
-	return err ? err : root_edit_add_releaser(root, &key, &releaser, why);
-}
-
-static enum ota_err apply_floors(struct tool *tool, struct root_document *root,
-				 struct ota_why *why)
-{
-	const char *floor;
-	enum ota_err err = OTA_OK;
-	unsigned i;
-
-	for (i = 0; (floor = arguments_each(&tool->arguments, "floor", i)) && !err; i++) {
-		const char *equals = strchr(floor, '=');
-		char product[NAME_SIZE] = "";
-		uint64_t number = 0;
-
-		if (equals && equals - floor < (long)sizeof(product))
-			memcpy(product, floor, (size_t)(equals - floor));
-		if (!equals || !text_to_u64(equals + 1, JSON_INT_MAX, &number))
-			return ota_fail(why, OTA_BAD_REQUEST,
-					"--floor '%s': allowed is PRODUCT=NUMBER", floor);
-		err = root_edit_set_floor(root, product, number, why);
-	}
-	return err;
-}
-
-static enum ota_err read_root(const char *path, struct root_document *ret_root,
-			      struct ota_why *why)
-{
-	AUTO_FREE char *text = NULL;
-	struct envelope envelope = {0};
-	size_t len = 0;
-	enum ota_err err = file_read(path, ENVELOPE_SIZE_MAX, &text, &len, why);
-
-	if (!err)
-		err = envelope_read(text, len, ENVELOPE_ROOT, &envelope, why);
-	if (!err)
-		err = root_read(envelope.payload, envelope.payload_len, ret_root, why);
-	envelope_done(&envelope);
-	return err;
-}
-
-/* Signs with the key of before and, when it changed, with the new one too; what was made is
- * read back by the same rules that every device uses. */
-static enum ota_err sign_root(struct rotation *rotation, char **ret_envelope,
-			      struct ota_why *why)
-{
-	const struct sign_key *keys[2] = {rotation->old_key, rotation->new_key};
-	struct root_document check = {0};
-	struct text payload = {0};
-	enum ota_err err = root_edit_check(&rotation->root, why);
-
-	if (!err)
-		err = json_write(&root_shape, &rotation->root, &payload, why);
-	if (!err)
-		err = root_read(payload.data, payload.len, &check, why);
-	root_done(&check);
-	if (!err)
-		err = envelope_make(ENVELOPE_ROOT, payload.data, payload.len, keys,
-				    rotation->new_key ? 2 : 1, ret_envelope, why);
-	text_done(&payload);
-	return err;
-}
-
-static enum ota_err run_root_rotate(struct tool *tool, struct ota_why *why)
-{
-	AUTO(rotation_done) struct rotation rotation = {0};
-	AUTO_FREE char *envelope = NULL, *usual = NULL;
-	const char *path = NULL, *output, *name;
-	unsigned i;
-	enum ota_err err = root_path(tool, &path, why);
-
-	if (!err)
-		err = read_root(path, &rotation.root, why);
-	if (!err)
-		err = tool_signing_key(tool, tool->options.root_key, "root_key",
-				       &rotation.old_key, why);
-	for (i = 0; !err && (name = arguments_each(&tool->arguments, "revoke", i)); i++)
-		err = root_edit_revoke(&rotation.root, name, why);
-	if (!err)
-		err = apply_replacements(tool, &rotation, why);
-	if (!err)
-		err = apply_releaser(tool, &rotation.root, why);
-	if (!err)
-		err = apply_floors(tool, &rotation.root, why);
-	rotation.root.version++;
-	rotation.root.created = (uint64_t)time(NULL);
-	if (!err)
-		err = sign_root(&rotation, &envelope, why);
-	output = arguments_value(&tool->arguments, "output");
-	if (!err && !output && asprintf(&usual, "%s.next", path) < 0)
-		err = ota_fail(why, OTA_OUT_OF_MEMORY, "no memory for a path");
-	output = output ? output : usual;
-	if (!err)
-		err = file_replace(output, envelope, strlen(envelope), 0644, why);
-	if (!err && tool->screen.json)
-		fprintf(tool->screen.out, "{\"file\":\"%s\",\"version\":%llu}\n", output,
-			(unsigned long long)rotation.root.version);
-	if (!err)
-		screen_line(&tool->screen, SCREEN_GOOD,
-			    "root version %llu: %s; now: otactl root update %s, and keep it as "
-			    "your root",
-			    (unsigned long long)rotation.root.version, output, output);
-	return err;
 }
 
 static enum ota_err run_root_cosign(struct tool *tool, struct ota_why *why)
@@ -479,26 +265,6 @@ static const struct verb_option generate_options[] = {
 	{"algorithm", "ed25519|ecdsa-p256", "default ed25519", false, false},
 	{NULL},
 };
-static const struct verb_option rotate_options[] = {
-	{"revoke", "KEY", "take this key out (its name, or its id)", true, false},
-	{"firmware", "PUBLIC", "the new firmware key (a file of 'key show --json')", false,
-	 false},
-	{"head", "PUBLIC", "the new head key", false, false},
-	{"new-root-key", "FILE", "the new root key; signs beside the old one", false, false},
-	{"add-releaser", "MANAGER", "a manager whose key may sign releases", false, false},
-	{"releaser-key", "PUBLIC", "that manager's key (a file of 'key show --json')", false,
-	 false},
-	{"products", "NAME,…", "that it may release (default *)", false, false},
-	{"groups", "NAME,…", "to which groups (default *)", false, false},
-	{"actions", "ACTION,…", "release, force, downgrade, rollback (default release)", false,
-	 false},
-	{"years", "N", "how long its key is good (default 1)", false, false},
-	{"floor", "PRODUCT=N", "nothing below this security version is installed", true, false},
-	{"signing-key", "FILE", "the root key of now (default: root_key of the configuration)",
-	 false, false},
-	{"output", "FILE", "where the new root goes (default ROOT.next)", false, false},
-	{NULL},
-};
 static const struct verb_option signing_options[] = {
 	{"signing-key", "FILE", "default: from the configuration", false, false},
 	{NULL},
@@ -516,7 +282,7 @@ const struct verb verb_root[] = {
 	{"root", "show", "[FILE]", 0, 1, "the plugin's trust root, or a file's", NULL,
 	 run_root_show},
 	{"root", "rotate", "[FILE]", 0, 1, "make the next root, with other keys or limits",
-	 rotate_options, run_root_rotate},
+	 root_rotate_options, root_rotate},
 	{"root", "cosign", "FILE", 1, 1, "add another root key's signature", signing_options,
 	 run_root_cosign},
 	{"root", "update", "[FILE]", 0, 1, "give the next root to the plugin", NULL,

@@ -271,3 +271,20 @@ def test_two_sessions_of_one_manager_do_not_break_each_other(thermo, broker, dev
     watching.terminate()
     assert watching.wait(20 * places.PATIENCE) == 0
     assert len(thermo.json("group", "list")) == 12
+
+
+def test_two_firmware_keys_are_needed_once_the_root_says_so(thermo, device):
+    """What the README advises: two people, two keys, one threshold."""
+    thermo("key", "generate", "second.key")
+    (thermo.home / "second.pub").write_text(thermo("key", "show", "second.key", "--json"))
+    thermo("root", "rotate", "--add-firmware", "second.pub", "--firmware-threshold", "2",
+           "--output", "root2.json")
+    thermo("root", "update", "root2.json")
+    path = make_image(thermo, "image", 300_000, 2)
+    thermo("firmware", "sign", path, "--version", "2.0", "--hardware", "board-1")
+    status, _, errors = run(thermo, "firmware", "push", path)
+    assert status == REFUSED and "signature_threshold" in errors
+    thermo("firmware", "cosign", f"{path}.firmware.json", "--signing-key", "second.key")
+    thermo("firmware", "push", path)
+    seen = thermo("release", "create", "2.0", "--fast", "--device", "d1", "--watch")
+    assert "done: succeeded 1" in seen
