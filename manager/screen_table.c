@@ -123,27 +123,55 @@ static unsigned print_cut(const char *text, unsigned width, FILE *out)
 	return all > width ? width : all;
 }
 
+/* `gap`: blanks still to be printed, if anything follows: no line ends with blanks. */
 static void print_cell(const struct screen *screen, enum screen_kind kind, const char *text,
-		       unsigned width, bool last)
+		       unsigned width, unsigned *gap)
 {
 	unsigned taken = text_width(text);
-	int pad = taken < width ? (int)(width - taken) : 0;
+	unsigned pad = taken < width ? width - taken : 0;
 
 	if (is_right(kind))
-		fprintf(screen->out, "%*s", pad, "");
+		*gap += pad;
+	if (*text) {
+		fprintf(screen->out, "%*s", (int)*gap, "");
+		*gap = 0;
+	}
 	if (kind == SCREEN_STATE || kind == SCREEN_ERROR)
 		screen_state(screen, text, screen->out);
 	else
 		print_cut(text, width, screen->out);
-	if (!is_right(kind) && !last)
-		fprintf(screen->out, "%*s", pad, "");
-	fputs(last ? "\n" : "  ", screen->out);
+	if (!is_right(kind))
+		*gap += pad;
+	*gap += 2;
+}
+
+static void print_row(const struct screen *screen, const struct screen_table *table,
+		      const struct row *row, const unsigned *width)
+{
+	unsigned gap = 0, i;
+
+	for (i = 0; i < table->column_count; i++)
+		print_cell(screen, table->columns[i].kind, row->cells[i], width[i], &gap);
+	fputc('\n', screen->out);
+}
+
+static void print_titles(const struct screen *screen, const struct screen_table *table,
+			 const unsigned *width)
+{
+	unsigned gap = 0, i;
+
+	fputs(screen->colour ? "\033[1m" : "", screen->out);
+	for (i = 0; i < table->column_count; i++)
+		print_cell(screen,
+			   is_right(table->columns[i].kind) ? SCREEN_NUMBER : SCREEN_TEXT,
+			   table->columns[i].title, width[i], &gap);
+	fputs(screen->colour ? "\033[0m\n" : "\n", screen->out);
 }
 
 void screen_table_print(struct screen *screen, const struct screen_table *table,
 			const char *none)
 {
-	unsigned width[SCREEN_COLUMNS_MAX], i;
+	unsigned width[SCREEN_COLUMNS_MAX];
 	size_t row;
 
 	if (!table->count) {
@@ -151,16 +179,9 @@ void screen_table_print(struct screen *screen, const struct screen_table *table,
 		return;
 	}
 	fit(screen, table, width);
-	fputs(screen->colour ? "\033[1m" : "", screen->out);
-	for (i = 0; i < table->column_count; i++)
-		print_cell(screen,
-			   is_right(table->columns[i].kind) ? SCREEN_NUMBER : SCREEN_TEXT,
-			   table->columns[i].title, width[i], i + 1 == table->column_count);
-	fputs(screen->colour ? "\033[0m" : "", screen->out);
+	print_titles(screen, table, width);
 	for (row = 0; row < table->count; row++)
-		for (i = 0; i < table->column_count; i++)
-			print_cell(screen, table->columns[i].kind, table->rows[row].cells[i],
-				   width[i], i + 1 == table->column_count);
+		print_row(screen, table, &table->rows[row], width);
 }
 
 size_t screen_table_rows(const struct screen_table *table)

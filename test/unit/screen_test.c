@@ -56,6 +56,16 @@ static void columns_are_aligned_numbers_to_the_right(void **state)
 	free(text);
 }
 
+static void no_line_ends_with_blanks(void **state)
+{
+	char *text = print("[{\"name\":\"a\"},{\"name\":\"abcdef\",\"size\":1}]", 0, false);
+
+	(void)state;
+	assert_null(strstr(text, " \n"));
+	assert_non_null(strstr(text, "\na\n"));
+	free(text);
+}
+
 static void no_rows_say_so(void **state)
 {
 	char *text = print("[]", 0, false);
@@ -185,6 +195,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(columns_are_aligned_numbers_to_the_right),
+		cmocka_unit_test(no_line_ends_with_blanks),
 		cmocka_unit_test(no_rows_say_so),
 		cmocka_unit_test(characters_outside_ascii_are_counted_once),
 		cmocka_unit_test(a_table_too_wide_is_cut_where_there_is_text),
