@@ -23,6 +23,7 @@
 #define TICK_AGAIN_MS	     100
 #define TICK_SOON_MS	     5
 #define OPTIONS_MAX	     256
+#define FIRST_TICK_MS	     5000 /* it comes within a tenth of a second, or never */
 
 extern int mosquitto_plugin_set_info(mosquitto_plugin_id_t *identifier, const char *name,
 				     const char *version) __attribute__((weak));
@@ -38,7 +39,8 @@ static struct {
 	struct service *service;
 	pthread_t main_thread;
 	bool is_21;
-	bool has_ticked; /* without per_listener_settings it does */
+	bool has_ticked, told_no_tick;
+	uint64_t started_ms;
 	uint32_t registered;
 } door;
 
@@ -101,6 +103,23 @@ static bool is_main_thread(void)
 	return pthread_equal(pthread_self(), door.main_thread);
 }
 
+/* With per_listener_settings some versions never tick, and nothing that takes time would ever
+ * be answered: then the plugin refuses to work, and says why. */
+static bool is_working(void)
+{
+	if (!is_main_thread())
+		return false;
+	if (door.has_ticked || service_mono_ms() - door.started_ms < FIRST_TICK_MS)
+		return true;
+	if (!door.told_no_tick)
+		mosquitto_log_printf(MOSQ_LOG_ERR,
+				     "mosquitto-ota: the broker never calls the plugin's "
+				     "timer, so it refuses to work: set per_listener_settings "
+				     "false and name the plugin outside any listener");
+	door.told_no_tick = true;
+	return false;
+}
+
 static void client_take(struct mosquitto *client, struct session_client *ret_client)
 {
 	*ret_client = (struct session_client){
@@ -142,7 +161,7 @@ static int on_acl_check(int event, void *data, void *userdata)
 	(void)userdata;
 	if (!access_concerns(asked->topic))
 		return not_ours();
-	if (!is_main_thread())
+	if (!is_working())
 		return MOSQ_ERR_ACL_DENIED;
 	if (asked->access == MOSQ_ACL_UNSUBSCRIBE)
 		return MOSQ_ERR_SUCCESS;
@@ -184,7 +203,7 @@ static int on_message(int event, void *data, void *userdata)
 
 	(void)event;
 	(void)userdata;
-	if (!access_concerns(message->topic) || !is_main_thread())
+	if (!access_concerns(message->topic) || !is_working())
 		return MOSQ_ERR_SUCCESS;
 	client_take(message->client, &client);
 	service_message(door.service, &client, message->topic, message->payload,
@@ -202,7 +221,7 @@ static int on_control(int event, void *data, void *userdata)
 
 	(void)event;
 	(void)userdata;
-	if (!is_main_thread())
+	if (!is_working())
 		return MOSQ_ERR_SUCCESS;
 	client_take(control->client, &client);
 	service_message(door.service, &client, control->topic, control->payload,
@@ -233,6 +252,7 @@ static int on_tick(int event, void *data, void *userdata)
 
 	(void)event;
 	(void)userdata;
+	door.has_ticked = true;
 	/* The slot that 2.0 calls next_ns is 2.1's next_ms; 2.0 does not look at it. */
 	if (door.is_21)
 		tick->next_ns = soon ? TICK_SOON_MS : TICK_AGAIN_MS;
@@ -370,6 +390,8 @@ int mosquitto_plugin_init(mosquitto_plugin_id_t *identifier, void **userdata,
 	mallopt(M_MMAP_THRESHOLD, 4 << 20);
 	mallopt(M_TRIM_THRESHOLD, 64 << 20);
 	mallopt(M_TOP_PAD, 1 << 20);
+	door.has_ticked = door.told_no_tick = false;
+	door.started_ms = service_mono_ms();
 	code = start(options, option_count);
 	if (code != MOSQ_ERR_SUCCESS)
 		return code;

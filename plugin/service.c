@@ -541,6 +541,7 @@ static void prune(struct service *service)
 		    now_ms > settings->evidence_ms ? now_ms - settings->evidence_ms : 0,
 		    &ticket, &why))
 		service_log(service, BROKER_WARNING, "history is not pruned: %s", why.text);
+	upload_prune(service->uploads);
 	answer_sweep(service->answers, service->store, now_ms);
 }
 

@@ -4,7 +4,9 @@
 #include "own.h"
 #include "store_sqlite_parts.h"
 
+#include <errno.h>
 #include <string.h>
+#include <sys/stat.h>
 
 /* Beside the rows of store.h: how long the audit chain is and where it ends. */
 #define MARK_SQL                                                                                \
@@ -374,6 +376,11 @@ static enum ota_err open_file(struct store_sqlite *sqlite, const char *path,
 		return ota_fail(why, OTA_IO_ERROR, "cannot open '%s': %s", path,
 				sqlite->connection ? sqlite3_errmsg(sqlite->connection)
 						   : "no memory");
+	/* It holds hashes of tokens and everything about the fleet; blobs beside it are for web
+	 * servers to read. */
+	if (chmod(path, 0640))
+		return ota_fail_errno(why, OTA_IO_ERROR, errno, "cannot set the mode of '%s'",
+				      path);
 	err = run_sql(sqlite,
 		      "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL;"
 		      "PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 4000;"

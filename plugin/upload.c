@@ -3,6 +3,7 @@
 #include "file.h"
 #include "own.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -477,4 +478,49 @@ void upload_sweep(struct upload_table *table, uint64_t now_ms)
 	HASH_ITER (hh, table->uploads, upload, next)
 		if (upload->jobs == 0 && now_ms - upload->used_ms >= UPLOAD_IDLE_MS)
 			upload_remove(upload);
+}
+
+/* ---- what nobody goes on with ---- */
+
+struct prune_job {
+	struct worker_job job;
+	char path[BLOB_PATH_SIZE];
+};
+
+static void shut_directory(DIR *const *directory)
+{
+	if (*directory)
+		closedir(*directory);
+}
+
+static enum worker_step prune_run(struct worker_job *job)
+{
+	AUTO(shut_directory) DIR *directory = opendir(((struct prune_job *)job)->path);
+	time_t before = time(NULL) - UPLOAD_KEPT_S;
+	const struct dirent *entry;
+	struct stat file;
+
+	while (directory && (entry = readdir(directory)))
+		if (strlen(entry->d_name) == 2 * DIGEST_SIZE &&
+		    fstatat(dirfd(directory), entry->d_name, &file, AT_SYMLINK_NOFOLLOW) == 0 &&
+		    S_ISREG(file.st_mode) && file.st_mtime < before)
+			unlinkat(dirfd(directory), entry->d_name, 0);
+	return WORKER_FINISHED;
+}
+
+static void prune_done(struct worker_job *job)
+{
+	free(job);
+}
+
+void upload_prune(struct upload_table *table)
+{
+	struct prune_job *job = calloc(1, sizeof(*job));
+
+	if (!job)
+		return;
+	snprintf(job->path, sizeof(job->path), "%s/partial", table->store_dir);
+	job->job.run = prune_run;
+	job->job.done = prune_done;
+	worker_push(table->worker, &job->job);
 }

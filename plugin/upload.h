@@ -11,6 +11,7 @@
 #define UPLOAD_MAX	  16u		      /* at a time */
 #define UPLOAD_SIZE_MAX	  (UINT64_C(1) << 34) /* of a blob */
 #define UPLOAD_ANSWER_MAX (1u << 20)	      /* unanswered bytes, at most */
+#define UPLOAD_KEPT_S	  (7 * 86400)	      /* what nobody goes on with is deleted then */
 #define UPLOAD_IDLE_MS	  600000u	      /* then its place is given up; the file stays */
 
 struct upload;	     /* opaque */
@@ -58,6 +59,8 @@ enum ota_err upload_begin(struct upload_table *table, const char *manager, const
 enum ota_err upload_frame(struct upload_table *table, const char *manager,
 			  const struct upload_frame *frame, uint64_t now_ms,
 			  uint64_t *ret_offset, struct ota_why *why) OTA_CHECKED;
+/* Deletes what lies unfinished in `partial/` since UPLOAD_KEPT_S. */
+void upload_prune(struct upload_table *table);
 /* Gives up what has been idle. */
 void upload_sweep(struct upload_table *table, uint64_t now_ms);
 uint32_t upload_count(const struct upload_table *table);
