@@ -22,6 +22,8 @@
 #include "slot.h"
 #include "why.h"
 
+#pragma GCC visibility push(default)
+
 #define OTA_AGENT_REASON_MAX 128
 
 enum ota_agent_gate {
@@ -104,3 +106,5 @@ char *ota_agent_log(struct ota_agent *agent);
  * ota_agent_run(). */
 void ota_agent_watch(struct ota_agent *agent, unsigned long interval_ms,
 		     void (*alive)(void *ctx), void *ctx);
+
+#pragma GCC visibility pop

@@ -7,7 +7,7 @@ import pytest
 from harness import agent as agents_of, places
 from harness.broker import Broker
 from harness.firmware import Image, filler
-from harness.process import eventually
+from harness.process import Process, eventually
 from harness.relay import Relay
 from harness.standin import StandIn
 from pki import Pki
@@ -459,3 +459,25 @@ def test_a_block_version_that_is_not_healthy_is_reverted(machine, plugin):
     assert machine.restarts() == str(agent.slot_a)
     report = plugin.wait_report("d1", "rolled_back", 1)
     assert report["error"]["name"] == "health_check_failed"
+
+
+# --- libotaagent ---
+
+def test_an_application_refuses_while_it_is_busy_and_accepts_when_it_is_idle(agents, plugin,
+                                                                             closing):
+    agent = agents(settings={"command": None})
+    oven = closing.keep(Process("oven", [places.BUILD / "agent" / "oven", agent.config_path, 40],
+                                agent.log_path)).start()
+    plugin.wait_hello("d1")
+    assert plugin.hellos[0][1]["consent"] == {"download": True, "install": False,
+                                              "restart": False}
+    plugin.offer("d1", image("2.0"), 1)
+    report = plugin.wait(lambda: next((r for _, r in plugin.reports if r.get("reason")), None),
+                         20, "a reason")
+    assert report["state"] == "verified" and "baking" in report["reason"]
+    assert "oven: done" not in oven.log()
+    plugin.wait_report("d1", "succeeded", 1)
+    log = oven.log()
+    assert log.index("oven: done") < log.index("installing")
+    assert "oven: release 1, version 2.0: succeeded" in log
+    assert agent.running_bytes() == image("2.0").bytes
