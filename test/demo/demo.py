@@ -182,10 +182,10 @@ class Demo:
             stop_timeout = 3s
             health_command = curl -fsS -m 2 -o /dev/null http://127.0.0.1:{web}/
             health_timeout = 10s
-            confirm_timeout = 15s
+            confirm_timeout = 8s
             factory_version = {OLD}
             factory_security_version = 1
-            rate_limit = 400k
+            rate_limit = 600k
             """)
         shutil.copy(STATE / "images/busybox-bookworm", home / "busybox-a")
         self.start(name, ["ota-agent", "--config", home / "agent.conf"])
@@ -205,7 +205,7 @@ class Demo:
             confirm_timeout = 60s
             factory_version = {kernel_version(old)}
             factory_security_version = 1
-            rate_limit = 4M
+            rate_limit = 6M
             """)
         for slot in "ab":
             with open(home / f"partition-{slot}", "wb") as partition:
