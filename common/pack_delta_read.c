@@ -224,6 +224,7 @@ static enum ota_err step_op(struct pack_delta *delta, struct ota_why *why)
 		delta->source = source;
 		delta->follows = source + copy;
 		delta->run_class = 0;
+		pack_predict_copy(&delta->predict, source, delta->place, copy);
 	}
 	delta->copy = copy;
 	delta->literal = literal;

@@ -12,7 +12,7 @@
 #define WHOLE_MAX   (128u << 20) /* a larger base is searched where it has no equal only */
 #define COMPARE_MAX 4096u	 /* a longer match is found by going on from there */
 #define FOLLOWS_MIN 16u		 /* so many bytes as in the copy so far need no search */
-#define BETTER_BY   8u		 /* bytes that another place must match more */
+#define BETTER_BY   6u		 /* bytes that another place must match more */
 
 struct match {
 	const uint8_t *image, *base;
@@ -98,8 +98,7 @@ static unsigned equal_in(uint32_t a, uint32_t b)
 	return equal;
 }
 
-/* What copying a word instead of saying it saves, in tenths of a byte. */
-static int word_gain(const uint8_t *image, const uint8_t *base)
+int pack_match_word_gain(const uint8_t *image, const uint8_t *base)
 {
 	uint32_t now, old;
 	memcpy(&now, image, 4);
@@ -126,7 +125,8 @@ static uint64_t gain_forward(const struct match *match, uint64_t image, uint64_t
 	while (at < max) {
 		uint64_t unit = 4 - ((image + at) & 3);
 		if (unit == 4 && at + 4 <= max) {
-			sum += word_gain(match->image + image + at, match->base + source + at);
+			sum += pack_match_word_gain(match->image + image + at,
+						    match->base + source + at);
 		} else {
 			unit = 1;
 			sum += match->image[image + at] == match->base[source + at] ? 6 : -5;
@@ -153,7 +153,7 @@ static uint64_t gain_backward(const struct match *match, uint64_t image, uint64_
 		const uint8_t *now = match->image + image - at,
 			      *old = match->base + source - at;
 		if (((image - at) & 3) == 0 && at + 4 <= max) {
-			sum += word_gain(now - 4, old - 4);
+			sum += pack_match_word_gain(now - 4, old - 4);
 		} else {
 			unit = 1;
 			sum += now[-1] == old[-1] ? 6 : -5;
@@ -340,6 +340,7 @@ enum ota_err pack_match(const struct pack_image *image, const struct pack_image 
 		err = scan_all(&match, &anchors, why);
 	if (err)
 		return err;
+	pack_ops_prune(&ops, image, base);
 	*ret_ops = ops;
 	ops = (struct pack_ops){0};
 	return OTA_OK;

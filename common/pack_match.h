@@ -19,3 +19,8 @@ enum ota_err pack_match(const struct pack_image *image, const struct pack_image 
 void pack_ops_done(struct pack_ops *ops);
 enum ota_err pack_ops_add(struct pack_ops *ops, const struct pack_op *op,
 			  struct ota_why *why) OTA_CHECKED;
+/* Drops the ops that do not pay. */
+void pack_ops_prune(struct pack_ops *ops, const struct pack_image *image,
+		    const struct pack_image *base);
+/* What copying a word instead of saying it saves, in tenths of a byte. */
+int pack_match_word_gain(const uint8_t *image, const uint8_t *base);

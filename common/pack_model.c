@@ -283,7 +283,7 @@ static bool find_candidate(struct pack_model *model, struct pack_coder *coder,
 			seen = candidate == word->candidates[k];
 		if (seen)
 			continue;
-		pack_odds *odds = &model->is_candidate[(i * 8 + *last) * 256 + class];
+		pack_odds *odds = &model->is_candidate[(i * 16 + *last) * 64 + class / 4];
 		if (pack_coder_learn(coder, odds, LIMIT, candidate == *value)) {
 			*last = i + 1;
 			*value = candidate;
@@ -312,5 +312,6 @@ uint32_t pack_model_word(struct pack_model *model, struct pack_coder *coder,
 		pack_model_pass_byte(model, byte);
 		found |= (uint32_t)byte << (8 * place);
 	}
+	model->words[model->word_count++ % PACK_MODEL_WORDS] = found;
 	return found;
 }

@@ -6,9 +6,11 @@
 
 #include "pack_coder.h"
 
-#define PACK_MODEL_INPUTS    8
-#define PACK_MODEL_SLOTS_LOG 15
-#define PACK_MODEL_SHIFTS    8
+#define PACK_MODEL_INPUTS     8
+#define PACK_MODEL_SLOTS_LOG  15
+#define PACK_MODEL_SHIFTS     8
+#define PACK_MODEL_CANDIDATES 11
+#define PACK_MODEL_WORDS      16
 
 struct pack_number {
 	pack_odds length[33];
@@ -32,9 +34,11 @@ struct pack_model {
 	/* bytes */
 	pack_slot slots[PACK_MODEL_INPUTS][1 << PACK_MODEL_SLOTS_LOG];
 	struct pack_mixer literal_mixer[4 * 256], word_mixer[4 * 256];
-	uint64_t history; /* the last 8 bytes of the image, the newest on top */
+	uint64_t history;		  /* the last 8 bytes of the image, the newest on top */
+	uint32_t words[PACK_MODEL_WORDS]; /* the last words of copies */
+	unsigned word_count;
 	/* words */
-	pack_odds is_candidate[8 * 8 * 256], byte_is_kept[4 * 4 * 256];
+	pack_odds is_candidate[PACK_MODEL_CANDIDATES * 16 * 64], byte_is_kept[4 * 4 * 256];
 	unsigned last_candidate[2];
 	uint8_t last_change[4 * 256];
 };
@@ -54,8 +58,6 @@ uint64_t pack_model_source(struct pack_model *model, struct pack_coder *coder, u
 uint8_t pack_model_literal(struct pack_model *model, struct pack_coder *coder, uint32_t image,
 			   uint8_t byte);
 
-#define PACK_MODEL_CANDIDATES 6
-
 struct pack_word {
 	uint32_t old;	    /* in the base */
 	uint32_t predicted; /* and this it is not */
@@ -71,6 +73,13 @@ uint32_t pack_model_word(struct pack_model *model, struct pack_coder *coder,
 static inline void pack_model_pass(struct pack_model *model, uint32_t word)
 {
 	model->history = model->history >> 32 | (uint64_t)word << 32;
+	model->words[model->word_count++ % PACK_MODEL_WORDS] = word;
+}
+
+/* The word `back` words ago, 1 … PACK_MODEL_WORDS. */
+static inline uint32_t pack_model_back(const struct pack_model *model, unsigned back)
+{
+	return model->words[(model->word_count - back) % PACK_MODEL_WORDS];
 }
 
 static inline void pack_model_pass_byte(struct pack_model *model, uint8_t byte)

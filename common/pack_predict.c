@@ -8,6 +8,8 @@
 #define NO_PLACE 0xffffffffu
 
 static const unsigned surroundings[3] = {8, 12, 17};
+static const uint32_t first_trust[PACK_PREDICT_WAY_COUNT] = {34000, 50000, 46000,
+							     42000, 38000, 35000};
 
 static uint32_t load(const uint8_t *at)
 {
@@ -27,22 +29,43 @@ static struct pack_moved *near_entry(struct pack_predict *predict, uint32_t plac
 	return &predict->nearby[hash(*ret_key, PACK_PREDICT_NEAR_LOG)];
 }
 
-static bool moved_by(struct pack_predict *predict, uint32_t place, uint32_t *ret_by)
+/* Finds what each way says about a place; *ret_ways has a bit for each that knows it. */
+static void moved_by(struct pack_predict *predict, uint32_t place, unsigned *ret_ways,
+		     uint32_t by[PACK_PREDICT_WAY_COUNT])
 {
 	struct pack_moved *entry = &predict->exactly[hash(place, PACK_PREDICT_PLACES_LOG)];
+	unsigned ways = 0;
 	if (entry->place == place) {
-		*ret_by = entry->by;
-		return true;
+		by[PACK_PREDICT_EXACTLY] = entry->by;
+		ways |= 1u << PACK_PREDICT_EXACTLY;
+	}
+	if (place - predict->within_first < predict->within_size) {
+		by[PACK_PREDICT_WITHIN] = predict->within_by;
+		ways |= 1u << PACK_PREDICT_WITHIN;
 	}
 	for (unsigned i = 0; i < 3; i++) {
 		uint32_t key;
 		entry = near_entry(predict, place, i, &key);
 		if (entry->place == key) {
-			*ret_by = entry->by;
-			return true;
+			by[PACK_PREDICT_NEARBY + i] = entry->by;
+			ways |= 1u << (PACK_PREDICT_NEARBY + i);
 		}
 	}
-	return false;
+	*ret_ways = ways;
+}
+
+/* What the nearest knowledge of a place says, for data, which is no reference most of the time.
+ */
+static bool data_moved_by(struct pack_predict *predict, uint32_t place, uint32_t *ret_by)
+{
+	uint32_t by[PACK_PREDICT_WAY_COUNT] = {0};
+	unsigned ways;
+	moved_by(predict, place, &ways, by);
+	ways &= ~(1u << PACK_PREDICT_WITHIN);
+	if (!ways)
+		return false;
+	*ret_by = by[__builtin_ctz(ways)];
+	return true;
 }
 
 static void remember(struct pack_predict *predict, uint32_t place, uint32_t by)
@@ -59,6 +82,8 @@ void pack_predict_reset(struct pack_predict *predict, uint64_t base_size)
 {
 	memset(predict, 0, sizeof *predict);
 	predict->base_size = base_size;
+	for (unsigned kind = 0; kind < PACK_PREDICT_KINDS; kind++)
+		memcpy(predict->trust[kind], first_trust, sizeof first_trust);
 	memset(predict->exactly, 0xff, sizeof predict->exactly);
 	memset(predict->nearby, 0xff, sizeof predict->nearby);
 	memset(predict->same, 0xff, sizeof predict->same);
@@ -144,79 +169,111 @@ static bool is_pointer(const struct pack_predict *predict, const uint8_t *base, 
 		word - predict->pointer_origin < predict->base_size + (8u << 20));
 }
 
-static void guess_call(struct pack_predict *predict, uint64_t source, uint64_t place,
-		       struct pack_guess *guess)
+/* The word if its target moves by so much. */
+static uint32_t moved_word(const struct pack_guess *guess, uint64_t place, uint32_t by)
 {
-	uint32_t by;
-	guess->has_target = true;
-	guess->target = call_target(guess->old, source);
-	if (!moved_by(predict, guess->target, &by))
-		return; /* most likely a jump within the same function */
-	uint32_t distance = guess->target + by - (uint32_t)place;
-	guess->word = (guess->old & 0xfc000000) | (distance >> 2 & 0x3ffffff);
+	uint32_t old = guess->old, to = guess->target + by;
+	unsigned shift = low_shift(old, guess->kind);
+	uint32_t pages = (to >> 12) - ((uint32_t)place >> 12);
+	switch (guess->kind) {
+	case PACK_PREDICT_CALL:
+		return (old & 0xfc000000) | ((to - (uint32_t)place) >> 2 & 0x3ffffff);
+	case PACK_PREDICT_PAGE:
+		return (old & 0x9f00001f) | (pages & 3) << 29 | (pages >> 2 & 0x7ffff) << 5;
+	case PACK_PREDICT_ADD:
+	case PACK_PREDICT_ACCESS:
+		if (to & ((1u << shift) - 1))
+			return old;
+		return (old & ~(0xfffu << 10)) | (to & 0xfff) >> shift << 10;
+	case PACK_PREDICT_POINTER:
+		return old + by;
+	case PACK_PREDICT_DATA:
+		break;
+	}
+	return old;
 }
 
-static void guess_page(struct pack_predict *predict, const uint8_t *base, size_t ahead,
-		       uint64_t source, uint64_t place, struct pack_guess *guess)
+static bool find_target(struct pack_predict *predict, const uint8_t *base, size_t ahead,
+			uint64_t source, struct pack_guess *guess)
 {
-	uint32_t by, page = page_of(guess->old, source), into = guess->old & 31;
-	guess->has_target = true;
-	guess->target = page_target(guess->old, base, ahead, page);
-	predict->registers[into].known = true;
-	predict->registers[into].old = page;
-	predict->registers[into].now = page;
-	if (!moved_by(predict, guess->target, &by))
-		return;
-	uint32_t pages = ((guess->target + by) >> 12) - ((uint32_t)place >> 12);
-	guess->word =
-		(guess->old & 0x9f00001f) | (pages & 3) << 29 | (pages >> 2 & 0x7ffff) << 5;
+	uint32_t page, into = guess->old & 31, from = guess->old >> 5 & 31;
+	switch (guess->kind) {
+	case PACK_PREDICT_CALL:
+		guess->target = call_target(guess->old, source);
+		return true;
+	case PACK_PREDICT_PAGE:
+		page = page_of(guess->old, source);
+		guess->target = page_target(guess->old, base, ahead, page);
+		predict->registers[into].known = true;
+		predict->registers[into].old = page;
+		predict->registers[into].now = page;
+		return true;
+	case PACK_PREDICT_ADD:
+	case PACK_PREDICT_ACCESS:
+		guess->target = predict->registers[from].old + low_of(guess->old, guess->kind);
+		return predict->registers[from].known;
+	case PACK_PREDICT_POINTER:
+		guess->target = guess->old - predict->pointer_origin;
+		return true;
+	case PACK_PREDICT_DATA:
+		break;
+	}
+	return false;
 }
 
-static void guess_low(struct pack_predict *predict, struct pack_guess *guess)
+void pack_predict_copy(struct pack_predict *predict, uint64_t source, uint64_t place,
+		       uint32_t size)
 {
-	uint32_t by, from = guess->old >> 5 & 31;
-	if (!predict->registers[from].known)
+	uint32_t by = (uint32_t)place - (uint32_t)source, first = (uint32_t)source;
+	if (by == predict->within_by && first == predict->within_first + predict->within_size) {
+		predict->within_size += size;
 		return;
-	guess->has_target = true;
-	guess->target = predict->registers[from].old + low_of(guess->old, guess->kind);
-	if (!moved_by(predict, guess->target, &by))
-		return;
-	uint32_t low = (guess->target + by) & 0xfff;
-	unsigned shift = low_shift(guess->old, guess->kind);
-	if (low & ((1u << shift) - 1))
-		return;
-	guess->word = (guess->old & ~(0xfffu << 10)) | (low >> shift) << 10;
+	}
+	predict->within_by = by;
+	predict->within_first = first;
+	predict->within_size = size;
 }
 
 void pack_predict_word(struct pack_predict *predict, const uint8_t *base, size_t ahead,
 		       uint64_t source, uint64_t place, struct pack_guess *ret_guess)
 {
-	uint32_t by, old = load(base);
-	*ret_guess = (struct pack_guess){.kind = kind_of(old), .old = old, .word = old};
+	uint32_t by[PACK_PREDICT_WAY_COUNT] = {0}, old = load(base);
+	ret_guess->old = ret_guess->word = old;
+	ret_guess->kind = kind_of(old);
+	ret_guess->has_target = false;
 	if ((source | place) & 3)
 		return;
-	if (is_pointer(predict, base, ahead, source, place, old)) {
+	if (is_pointer(predict, base, ahead, source, place, old))
 		ret_guess->kind = PACK_PREDICT_POINTER;
-		ret_guess->has_target = true;
-		ret_guess->target = old - predict->pointer_origin;
-		if (moved_by(predict, ret_guess->target, &by))
-			ret_guess->word = old + by;
+	if (ret_guess->kind == PACK_PREDICT_DATA ||
+	    !find_target(predict, base, ahead, source, ret_guess))
 		return;
+	const uint32_t *trust = predict->trust[ret_guess->kind];
+	uint32_t best = trust[PACK_PREDICT_STAYS];
+	ret_guess->has_target = true;
+	moved_by(predict, ret_guess->target, &ret_guess->ways, by);
+	for (unsigned left = ret_guess->ways; left; left &= left - 1) {
+		unsigned way = (unsigned)__builtin_ctz(left);
+		ret_guess->words[way] = moved_word(ret_guess, place, by[way]);
+		if (trust[way] > best) {
+			best = trust[way];
+			ret_guess->word = ret_guess->words[way];
+		}
 	}
-	switch (ret_guess->kind) {
-	case PACK_PREDICT_CALL:
-		guess_call(predict, source, place, ret_guess);
-		break;
-	case PACK_PREDICT_PAGE:
-		guess_page(predict, base, ahead, source, place, ret_guess);
-		break;
-	case PACK_PREDICT_ADD:
-	case PACK_PREDICT_ACCESS:
-		guess_low(predict, ret_guess);
-		break;
-	case PACK_PREDICT_DATA:
-	case PACK_PREDICT_POINTER:
-		break;
+	ret_guess->ways |= 1u << PACK_PREDICT_STAYS;
+	ret_guess->words[PACK_PREDICT_STAYS] = old;
+}
+
+static void learn_trust(struct pack_predict *predict, const struct pack_guess *guess,
+			uint32_t now)
+{
+	for (unsigned left = guess->ways; left; left &= left - 1) {
+		unsigned way = (unsigned)__builtin_ctz(left);
+		uint32_t *trust = &predict->trust[guess->kind][way];
+		if (guess->words[way] == now)
+			*trust += (65535 - *trust) >> 5;
+		else
+			*trust -= *trust >> 5;
 	}
 }
 
@@ -226,6 +283,7 @@ void pack_predict_learn(struct pack_predict *predict, const struct pack_guess *g
 	uint32_t from = guess->old >> 5 & 31;
 	if (!guess->has_target)
 		return;
+	learn_trust(predict, guess, now);
 	if (guess->kind == PACK_PREDICT_POINTER) {
 		remember(predict, guess->target, now - guess->old);
 		return;
@@ -259,7 +317,7 @@ uint32_t pack_predict_miss(struct pack_predict *predict, struct pack_model *mode
 			   struct pack_coder *coder, const struct pack_guess *guess,
 			   uint64_t source, uint64_t place, uint32_t now)
 {
-	uint32_t by, old = guess->old, near = old >> 5;
+	uint32_t by = 0, old = guess->old, near = old >> 5;
 	bool is_data = guess->kind == PACK_PREDICT_DATA;
 	uint32_t class = is_data ? 0 : guess->word >> 24;
 	struct pack_moved *same = &predict->same[hash(old, PACK_PREDICT_CHANGE_LOG)];
@@ -269,21 +327,34 @@ uint32_t pack_predict_miss(struct pack_predict *predict, struct pack_model *mode
 		word.candidates[i] = guess->word;
 	if (same->place == old)
 		word.candidates[0] = old + same->by;
-	word.candidates[1] = old + predict->last_change[class];
-	word.candidates[2] = old;
+	if (!is_data)
+		word.candidates[1] = old + predict->last_change[class];
+	uint32_t *changes = predict->changes[is_data];
+	for (unsigned i = 0; i < PACK_PREDICT_CHANGES; i++)
+		word.candidates[2 + i] = old + changes[i];
+	word.candidates[6] = old;
 	if (around->place == near)
-		word.candidates[3] = old + around->by;
-	/* Data may hold a place as it is, or how far away it is. */
-	if (is_data && moved_by(predict, old - predict->pointer_origin, &by))
-		word.candidates[4] = old + by;
+		word.candidates[7] = old + around->by;
+	/* Data may hold a place as it is, or how far away it is, or be a table's next. */
 	uint32_t away = (uint32_t)source + old;
-	if (is_data && moved_by(predict, away, &by))
-		word.candidates[5] = away + by - (uint32_t)place;
+	if (is_data && data_moved_by(predict, old - predict->pointer_origin, &by))
+		word.candidates[8] = old + by;
+	if (is_data && data_moved_by(predict, away, &by))
+		word.candidates[9] = away + by - (uint32_t)place;
+	if (is_data)
+		word.candidates[10] =
+			2 * pack_model_back(model, 6) - pack_model_back(model, 12);
 	now = pack_model_word(model, coder, &word, now);
 	*same = (struct pack_moved){old, now - old};
 	*around = (struct pack_moved){near, now - old};
 	predict->last_change[class] = now - old;
-	if (is_data && word.candidates[5] != guess->word && now == word.candidates[5])
+	unsigned known = 0;
+	while (known < PACK_PREDICT_CHANGES - 1 && changes[known] != now - old)
+		known++;
+	for (; known > 0; known--)
+		changes[known] = changes[known - 1];
+	changes[0] = now - old;
+	if (is_data && word.candidates[9] != guess->word && now == word.candidates[9])
 		remember(predict, away, by);
 	pack_predict_learn(predict, guess, place, now);
 	return now;

@@ -25,17 +25,33 @@ struct pack_moved {
 	uint32_t place, by;
 };
 
+/* Ways to foresee a reference; the one that has been right most is believed. */
+enum pack_predict_way {
+	PACK_PREDICT_STAYS = 0, /* the word stays as it is */
+	PACK_PREDICT_EXACTLY,	/* the place has moved as when it was last referred to */
+	PACK_PREDICT_WITHIN,	/* the place is in what is being copied, and moves along */
+	PACK_PREDICT_NEARBY,	/* as a place within the same 256 bytes, 4 KiB, 128 KiB */
+	PACK_PREDICT_WAY_COUNT = PACK_PREDICT_NEARBY + 3,
+};
+
+#define PACK_PREDICT_KINDS   6
+#define PACK_PREDICT_CHANGES 4
+
 struct pack_predict {
 	/* Pointers: the high half they share, and what their low half is at image offset 0. */
 	bool has_pointers;
 	uint32_t pointer_high, pointer_origin;
 	uint64_t base_size;
+	/* what is being copied: places in the base, and by how much they move */
+	uint32_t within_first, within_size, within_by;
+	uint32_t trust[PACK_PREDICT_KINDS][PACK_PREDICT_WAY_COUNT]; /* of 65536 */
 	struct pack_moved exactly[1 << PACK_PREDICT_PLACES_LOG];
 	struct pack_moved nearby[1 << PACK_PREDICT_NEAR_LOG];
 	/* data: how much an equal or a near value changed */
 	struct pack_moved same[1 << PACK_PREDICT_CHANGE_LOG];
 	struct pack_moved near[1 << PACK_PREDICT_CHANGE_LOG];
-	uint32_t last_change[256];
+	uint32_t last_change[256];		   /* by class of instruction */
+	uint32_t changes[2][PACK_PREDICT_CHANGES]; /* of code, of data; the last one first */
 	struct {
 		bool known;
 		uint32_t old, now; /* the page that an ADRP has put there */
@@ -47,11 +63,16 @@ struct pack_guess {
 	uint32_t old, word; /* in the base, and foreseen */
 	bool has_target;
 	uint32_t target; /* place in the base's terms that `old` refers to */
+	unsigned ways;	 /* bits: which could say something, and what */
+	uint32_t words[PACK_PREDICT_WAY_COUNT];
 };
 
 void pack_predict_reset(struct pack_predict *predict, uint64_t base_size);
 /* Codes what a group says about pointers: when writing, the fields that the caller has set. */
 void pack_predict_head(struct pack_predict *predict, struct pack_coder *coder);
+/* A copy begins; one that goes on where the last has ended counts as the same. */
+void pack_predict_copy(struct pack_predict *predict, uint64_t source, uint64_t place,
+		       uint32_t size);
 /* The word at base offset `source` goes to image offset `place`, both multiples of 4 or else it
  * is foreseen to stay. `base` points at it, and `ahead` bytes are there: at least
  * PACK_PREDICT_AHEAD, unless the base ends before. */

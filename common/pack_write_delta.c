@@ -143,6 +143,7 @@ static enum ota_err put_op(struct encoder *encoder, const struct pack_op *op, ui
 		pack_model_source(&encoder->model, &encoder->coder, place.image,
 				  encoder->follows, place.source);
 		encoder->follows = place.source + copy;
+		pack_predict_copy(&encoder->predict, place.source, place.image, (uint32_t)copy);
 		err = put_copy(encoder, place, why);
 	}
 	return err ? err : put_literal(encoder, from + copy, to - from - copy, why);
