@@ -211,8 +211,13 @@ static _Noreturn void become(const struct program_line *line, const char *record
 		dup2(null, 0);
 		close(null);
 	}
-	if (write_record(record, temporary, slot))
-		execvp(line->args[0], line->args);
+	if (write_record(record, temporary, slot)) {
+		/* execvp(3) would hand what is no program to a shell. */
+		if (strchr(line->args[0], '/'))
+			execv(line->args[0], line->args);
+		else
+			execvp(line->args[0], line->args);
+	}
 	error = errno;
 	if (write(failure, &error, sizeof(error)) < 0) {
 		/* the parent sees the exit code */

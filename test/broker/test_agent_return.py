@@ -1,0 +1,226 @@
+"""The agent on a stock Mosquitto, with a stand-in where the plugin would be: the way back, the
+application it supervises, and slots that are partitions."""
+import os
+import time
+
+import pytest
+from harness.firmware import Image
+from harness.process import eventually
+from harness.stock import OLD, agents, image, plugin, relay, relayed, stock  # noqa: F401
+
+
+# --- the way back ---
+
+def rolled_back(plugin, agent, name, seconds=60, number=1):
+    report = plugin.wait_report("d1", "rolled_back", number, seconds)
+    assert report["error"]["name"] == name, report
+    assert report["version"] == "1.0"
+    assert agent.running_bytes() == OLD.bytes
+    assert agent.status()["slot"] == "a"
+    return report
+
+
+def test_a_version_that_is_not_healthy_is_reverted_with_its_evidence(agents, plugin):
+    agent = agents(settings={"health_command": "sh -c 'exit 3'",
+                             "health_timeout": "1s"}).start()
+    plugin.wait_hello("d1")
+    plugin.offer("d1", image("2.0"), 1)
+    report = rolled_back(plugin, agent, "health_check_failed")
+    assert "exited with code 3" in report["error"]["message"]
+    assert report["error"]["detail"] == 3
+    assert "trial" in report["error"]["log"]
+
+
+def application(version, line, size=200_000):
+    """An image that is a shell script."""
+    head = f"# {version}\n{line}\nexit\n".encode()
+    return Image("thermo", version, head + b"#" * (size - len(head)))
+
+
+def test_a_version_that_crashes_is_reverted_after_three_tries(agents, plugin):
+    good = application("1.0", "while :; do sleep 1; done")
+    agent = agents(image=good, settings={"command": "sh {slot}", "probation": "3s"}).start()
+    plugin.wait_hello("d1")
+    bad = application("2.0", "echo started >> $0.starts; exit 7")
+    plugin.offer("d1", bad, 1)
+    report = plugin.wait_report("d1", "rolled_back", 1)
+    assert report["error"]["name"] == "crash_loop"
+    assert "exited with code 7" in report["error"]["message"]
+    assert agent.slot_b.with_name("slot-b.starts").read_text().count("started") == 3
+    assert agent.running_bytes() == good.bytes
+
+
+def test_an_image_that_is_no_program_is_reverted(agents, plugin):
+    agent = agents(image=application("1.0", "while :; do sleep 1; done"),
+                   settings={"command": "{slot}", "probation": "2s"})
+    agent.slot_a.write_bytes(b"#!/bin/sh\nwhile :; do sleep 1; done\n")
+    agent.slot_a.chmod(0o755)
+    agent.start()
+    plugin.wait_hello("d1")
+    plugin.offer("d1", image("2.0", 100_000), 1)
+    report = plugin.wait_report("d1", "rolled_back", 1)
+    assert report["error"]["name"] == "crash_loop"
+
+
+def test_a_version_that_cannot_reach_the_broker_is_reverted(agents, plugin, relay):
+    agent = relayed(agents(settings={"confirm_timeout": "6s"}), relay).start()
+    plugin.wait_hello("d1")
+    plugin.offer("d1", image("2.0"), 1)
+    plugin.wait_report("d1", "restarting", 1)
+    relay.refuse()
+    eventually(lambda: agent.status()["slot"] == "a" and agent.status()["state"] == "idle", 30,
+               "the old version")
+    relay.open()
+    report = rolled_back(plugin, agent, "no_connectivity_after_update")
+    assert "Connection refused" in report["error"]["message"] + report["error"]["log"]
+
+
+def test_a_version_without_a_grant_is_reverted(agents, plugin):
+    plugin.grants = False
+    agent = agents(settings={"confirm_timeout": "6s"}).start()
+    plugin.wait_hello("d1")
+    plugin.offer("d1", image("2.0"), 1)
+    report = rolled_back(plugin, agent, "no_connectivity_after_update")
+    assert "not granted" in report["error"]["message"]
+
+
+def test_an_outage_that_is_not_the_devices_own_extends_the_trial(agents, plugin, relay):
+    agent = relayed(agents(settings={"confirm_timeout": "3s", "outage_check": "true"}),
+                    relay).start()
+    plugin.wait_hello("d1")
+    plugin.offer("d1", image("2.0"), 1)
+    plugin.wait_report("d1", "restarting", 1)
+    relay.refuse()
+    time.sleep(5)
+    assert agent.status()["slot"] == "b"
+    relay.open()
+    plugin.wait_report("d1", "succeeded", 1)
+
+
+def test_a_manager_can_have_the_previous_version_back(agents, plugin):
+    agent = agents().start()
+    plugin.wait_hello("d1")
+    plugin.offer("d1", image("2.0"), 1, rollback_on_halt=True)
+    plugin.wait_report("d1", "succeeded", 1)
+    plugin.control("d1", "revert", release=1)
+    rolled_back(plugin, agent, "reverted_by_manager")
+
+
+def test_a_manager_cannot_have_it_back_without_a_signature_for_that(agents, plugin):
+    agent = agents().start()
+    plugin.wait_hello("d1")
+    new = image("2.0")
+    plugin.offer("d1", new, 1)
+    plugin.wait_report("d1", "succeeded", 1)
+    plugin.control("d1", "revert", release=1)
+    agent.wait_log("the way back is refused")
+    assert agent.running_bytes() == new.bytes
+
+
+# --- the application ---
+
+def test_a_killed_agent_finds_its_application_again(agents, plugin):
+    agent = agents().start()
+    plugin.wait_hello("d1")
+    run = agent.directory / "state" / "application.run"
+    first = run.read_text()
+    for _ in range(3):
+        agent.kill()
+        agent.start()
+        plugin.wait_hello("d1")
+    assert run.read_text() == first
+    os.kill(int(first.split()[0]), 0)
+
+
+def test_the_application_is_not_touched_before_the_switch_it_allowed(agents, plugin):
+    agent = agents().start()
+    plugin.wait_hello("d1")
+    run = agent.directory / "state" / "application.run"
+    first = run.read_text()
+    agent.ask("hold", "restart", 60, "busy")
+    plugin.offer("d1", image("2.0"), 1)
+    plugin.wait_report("d1", "installed", 1)
+    time.sleep(0.5)
+    assert run.read_text() == first
+    agent.ask("release", "restart")
+    plugin.wait_report("d1", "succeeded", 1)
+    assert run.read_text() != first
+
+
+# --- block slots ---
+
+class Machine:
+    """A machine with two partitions, our boot record and a boot selector."""
+
+    def __init__(self, agent, size):
+        self.agent = agent
+        for path in (agent.slot_a, agent.slot_b):
+            with open(path, "r+b" if path.exists() else "w+b") as partition:
+                partition.truncate(size)
+        agent.configure(slot="block", command=None, current_link=None, restart_command="true")
+
+    def boot(self):
+        """Power on: the boot selector decides, the system's agent starts."""
+        path = self.agent.ask("boot-select").strip()
+        self.agent.start()
+        return path
+
+    def restarts(self):
+        """Waits for the restart that the agent asks for, and does it."""
+        self.agent.wait_log("restarting|the new version failed its trial", 30, self.seen)
+        time.sleep(0.3)
+        self.agent.kill()
+        self.seen = len(self.agent.log())
+        return self.boot()
+
+    seen = 0
+
+
+@pytest.fixture
+def machine(agents):
+    made = agents(settings={"confirm_timeout": "10s"})
+    return Machine(made, 1 << 20)
+
+
+def test_a_block_slot_is_updated_through_a_boot_selector(machine, plugin):
+    agent = machine.agent
+    assert machine.boot() == str(agent.slot_a)
+    hello = plugin.wait_hello("d1")
+    assert hello["slot_size"] == 1 << 20
+    new = image("2.0")
+    plugin.offer("d1", new, 1)
+    plugin.wait_report("d1", "restarting", 1)
+    assert machine.restarts() == str(agent.slot_b)
+    plugin.wait_report("d1", "succeeded", 1)
+    assert agent.slot_b.read_bytes()[:len(new.bytes)] == new.bytes
+    agent.kill()
+    assert agent.ask("boot-select").strip() == str(agent.slot_b)
+
+
+def test_a_system_that_never_comes_up_is_left_after_three_boots(machine, plugin):
+    agent = machine.agent
+    machine.boot()
+    plugin.wait_hello("d1")
+    plugin.offer("d1", image("2.0"), 1)
+    plugin.wait_report("d1", "restarting", 1)
+    time.sleep(0.3)
+    agent.kill()
+    picked = [agent.ask("boot-select").strip() for _ in range(4)]
+    assert picked == [str(agent.slot_b)] * 3 + [str(agent.slot_a)]
+    agent.start()
+    report = plugin.wait_report("d1", "rolled_back", 1)
+    assert report["error"]["name"] == "crash_loop"
+    assert report["version"] == "1.0"
+
+
+def test_a_block_version_that_is_not_healthy_is_reverted(machine, plugin):
+    agent = machine.agent
+    agent.configure(health_command="/bin/false", health_timeout="1s")
+    machine.boot()
+    plugin.wait_hello("d1")
+    plugin.offer("d1", image("2.0"), 1)
+    plugin.wait_report("d1", "restarting", 1)
+    assert machine.restarts() == str(agent.slot_b)
+    assert machine.restarts() == str(agent.slot_a)
+    report = plugin.wait_report("d1", "rolled_back", 1)
+    assert report["error"]["name"] == "health_check_failed"
