@@ -63,7 +63,7 @@ def test_a_storage_error_is_named_and_harms_nothing(alice, agents, trust, produc
     fault.inject(agent, calls, f"error={error}:when=12+")
     agent.start()
     agent.expected_dead = True
-    time.sleep(4)
+    time.sleep(2.5)
     assert agent.process.poll() in (None, 0, 1), agent.tail(60)
     assert b"Sanitizer" not in agent.log().encode()
     fault.whole(agent, agent.image, new)

@@ -60,7 +60,7 @@ int main(int argc, char **argv)
 	const struct sim_subject subject = {
 		.program = "power_cut_sim",
 		.scenario_count = sim_scenario_count,
-		.random_runs = 50000,
+		.random_runs = 20000,
 		.facts = facts,
 		.init = init,
 		.done = done,

@@ -111,7 +111,8 @@ def build(source, build_dir, work, file, old, new):
         os.environ.get("CC", "cc"), "-std=gnu11", "-O1", "-w", "-D_GNU_SOURCE",
         "-D_FILE_OFFSET_BITS=64", "-I", str(source / "common"), "-I", str(source / "agent"),
         "-I", str(sim), "-o", str(program), str(work / file), str(sim / "power_cut_sim.c"),
-        str(sim / "sim_cuts.c"), str(sim / "sim_device.c"), str(sim / "sim_disk.c"), str(sim / "sim_scenarios.c"),
+        *(str(sim / f"sim_{part}.c") for part in ("cuts", "device", "device_agent", "disk",
+                                                   "disk_seam", "scenarios")),
         str(build_dir / "agent" / "libota-agent-core.a"),
         str(build_dir / "common" / "libota-common.a"), "-lcjson", "-lzstd", "-lcrypto",
     ]

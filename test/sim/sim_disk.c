@@ -1,56 +1,9 @@
-#include "sim_disk.h"
+#include "sim_disk_inside.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 
 const char *const sim_survival_names[] = {"nothing", "all", "subset", "torn", "garbage", NULL};
-
-#define SIM_PAGE 4096u
-#define SIM_PATH 80 /* the device's paths are short */
-
-enum sim_kind {
-	SIM_FREE = 0,
-	SIM_FILE,
-	SIM_LINK,
-	SIM_DIRECTORY,
-};
-
-struct sim_node {
-	enum sim_kind kind;
-	uint8_t *now, *safe; /* room bytes each */
-	size_t room;
-	size_t size_now, size_safe;
-	uint8_t *dirty; /* a flag per sector: now may differ from safe */
-	char path[SIM_PATH], safe_path[SIM_PATH]; /* "": no name */
-	char target[SIM_PATH];
-};
-
-/* A change of names that no directory sync has made durable. */
-struct sim_change {
-	unsigned node;
-	char from[SIM_PATH]; /* "": it is made; else renamed or removed from there */
-	char to[SIM_PATH];   /* "": it is removed */
-};
-
-struct sim_handle {
-	bool open, writable;
-	unsigned node;
-};
-
-struct sim_disk {
-	struct disk seam;
-	struct sim_random random;
-	struct sim_node nodes[SIM_FILES_MAX];
-	struct sim_change changes[SIM_PENDING_MAX];
-	unsigned change_count;
-	struct sim_handle handles[SIM_HANDLES_MAX];
-	uint64_t operations, cut_at;
-	bool kill, dead, killed;
-	uint64_t violations, space;
-	char protect[SIM_PATH], flip[SIM_PATH], fail[SIM_PATH];
-};
 
 uint64_t sim_random_next(struct sim_random *random)
 {
@@ -67,12 +20,12 @@ uint64_t sim_random_below(struct sim_random *random, uint64_t bound)
 	return sim_random_next(random) % bound;
 }
 
-static bool coin(struct sim_disk *disk)
+bool sim_coin(struct sim_disk *disk)
 {
 	return sim_random_next(&disk->random) & 1;
 }
 
-static struct sim_node *node_named(const struct sim_disk *disk, const char *path)
+struct sim_node *sim_node_named(const struct sim_disk *disk, const char *path)
 {
 	for (unsigned i = 0; i < SIM_FILES_MAX; i++)
 		if (disk->nodes[i].kind && strcmp(disk->nodes[i].path, path) == 0)
@@ -109,7 +62,7 @@ static void sweep(struct sim_disk *disk)
 	}
 }
 
-static struct sim_node *node_new(struct sim_disk *disk, enum sim_kind kind, const char *path)
+struct sim_node *sim_node_new(struct sim_disk *disk, enum sim_kind kind, const char *path)
 {
 	for (unsigned round = 0; round < 2; round++) {
 		for (unsigned i = 0; i < SIM_FILES_MAX; i++) {
@@ -125,7 +78,7 @@ static struct sim_node *node_new(struct sim_disk *disk, enum sim_kind kind, cons
 	return NULL;
 }
 
-static void node_grow(struct sim_node *node, size_t size)
+void sim_node_grow(struct sim_node *node, size_t size)
 {
 	size_t room = node->room ? node->room : SIM_SECTOR;
 
@@ -144,8 +97,8 @@ static void node_grow(struct sim_node *node, size_t size)
 	node->room = room;
 }
 
-static void change(struct sim_disk *disk, const struct sim_node *node, const char *from,
-		   const char *to)
+void sim_change(struct sim_disk *disk, const struct sim_node *node, const char *from,
+		const char *to)
 {
 	if (disk->change_count == SIM_PENDING_MAX)
 		abort();
@@ -156,7 +109,7 @@ static void change(struct sim_disk *disk, const struct sim_node *node, const cha
 }
 
 /* Makes one change of names durable. */
-static void change_settle(struct sim_disk *disk, const struct sim_change *made)
+void sim_change_settle(struct sim_disk *disk, const struct sim_change *made)
 {
 	for (unsigned i = 0; made->to[0] && i < SIM_FILES_MAX; i++)
 		if (strcmp(disk->nodes[i].safe_path, made->to) == 0)
@@ -166,7 +119,7 @@ static void change_settle(struct sim_disk *disk, const struct sim_change *made)
 		text_copy(node->safe_path, sizeof(node->safe_path), made->to);
 }
 
-static bool is_in(const char *path, const char *directory)
+bool sim_is_in(const char *path, const char *directory)
 {
 	const char *slash = strrchr(path, '/');
 	size_t len = slash ? (size_t)(slash - path) : 0;
@@ -178,95 +131,11 @@ static bool is_in(const char *path, const char *directory)
 	return strlen(directory) == len && strncmp(path, directory, len) == 0;
 }
 
-/* Counts an operation. 0: go on; else the negative errno; *ret_cut: the power goes in it. */
-static int operate(struct sim_disk *disk, bool *ret_cut)
-{
-	*ret_cut = false;
-	if (disk->dead)
-		return -EIO;
-	disk->operations++;
-	*ret_cut = disk->cut_at && disk->operations == disk->cut_at;
-	return 0;
-}
-
-static int die(struct sim_disk *disk)
-{
-	disk->dead = true;
-	disk->killed = disk->kill;
-	return -EIO;
-}
-
-static int sim_open(void *ctx, const char *path, int flags, mode_t mode)
-{
-	struct sim_disk *disk = ctx;
-	struct sim_node *node = node_named(disk, path);
-	unsigned handle = 0;
-
-	(void)mode;
-	if (disk->dead)
-		return -EIO;
-	if (node && node->kind == SIM_DIRECTORY)
-		return -EISDIR;
-	if (node && (flags & O_CREAT) && (flags & O_EXCL))
-		return -EEXIST;
-	if (!node) {
-		bool cut;
-		if (!(flags & O_CREAT))
-			return -ENOENT;
-		if (operate(disk, &cut))
-			return -EIO;
-		node = node_new(disk, SIM_FILE, path);
-		if (!node)
-			return -ENFILE;
-		change(disk, node, "", path);
-		if (cut)
-			return die(disk);
-	}
-	while (handle < SIM_HANDLES_MAX && disk->handles[handle].open)
-		handle++;
-	if (handle == SIM_HANDLES_MAX)
-		return -EMFILE;
-	disk->handles[handle] = (struct sim_handle){
-		.open = true,
-		.writable = (flags & O_ACCMODE) != O_RDONLY,
-		.node = (unsigned)(node - disk->nodes),
-	};
-	return (int)handle;
-}
-
-static int sim_close(void *ctx, int file)
-{
-	struct sim_disk *disk = ctx;
-
-	disk->handles[file].open = false;
-	return 0;
-}
-
-static struct sim_node *node_of(struct sim_disk *disk, int file)
-{
-	return &disk->nodes[disk->handles[file].node];
-}
-
-static ssize_t sim_pread(void *ctx, int file, void *ret_bytes, size_t len, uint64_t offset)
-{
-	struct sim_disk *disk = ctx;
-	const struct sim_node *node = node_of(disk, file);
-
-	if (disk->dead)
-		return -EIO;
-	if (offset >= node->size_now)
-		return 0;
-	if (len > node->size_now - offset)
-		len = node->size_now - (size_t)offset;
-	memcpy(ret_bytes, node->now + offset, len);
-	return (ssize_t)len;
-}
-
-static void node_write(struct sim_node *node, const void *bytes, size_t len, size_t offset)
+void sim_node_write(struct sim_node *node, const void *bytes, size_t len, size_t offset)
 {
 	if (len == 0)
 		return;
-	node_grow(node, offset + len);
+	sim_node_grow(node, offset + len);
 	memcpy(node->now + offset, bytes, len);
 	memset(node->dirty + offset / SIM_SECTOR, 1,
 	       (offset + len - 1) / SIM_SECTOR - offset / SIM_SECTOR + 1);
@@ -274,54 +143,20 @@ static void node_write(struct sim_node *node, const void *bytes, size_t len, siz
 		node->size_now = offset + len;
 }
 
-static int may_change(struct sim_disk *disk, int file, bool *ret_cut)
-{
-	const struct sim_node *node = node_of(disk, file);
-
-	*ret_cut = false;
-	if (disk->dead)
-		return -EIO;
-	if (!disk->handles[file].writable)
-		return -EBADF;
-	if (disk->protect[0] && strcmp(node->path, disk->protect) == 0)
-		disk->violations++;
-	return operate(disk, ret_cut);
-}
-
-static ssize_t sim_pwrite(void *ctx, int file, const void *bytes, size_t len, uint64_t offset)
-{
-	struct sim_disk *disk = ctx;
-	struct sim_node *node = node_of(disk, file);
-	bool cut;
-	int err = may_change(disk, file, &cut);
-
-	if (err)
-		return err;
-	if (cut) {
-		/* The kernel copies whole pages between two looks at signals; the power goes
-		 * between sectors (what happens within one is the survival's business). */
-		size_t unit = disk->kill ? SIM_PAGE : SIM_SECTOR;
-		size_t part = (size_t)sim_random_below(&disk->random, len + unit);
-		len = part >= len ? len : part - part % unit;
-	}
-	node_write(node, bytes, len, (size_t)offset);
-	return cut ? die(disk) : (ssize_t)len;
-}
-
-static void sector_settle(struct sim_node *node, size_t sector)
+void sim_sector_settle(struct sim_node *node, size_t sector)
 {
 	memcpy(node->safe + sector * SIM_SECTOR, node->now + sector * SIM_SECTOR, SIM_SECTOR);
 	node->dirty[sector] = 0;
 }
 
-static void node_settle(struct sim_disk *disk, struct sim_node *node)
+void sim_node_settle(struct sim_disk *disk, struct sim_node *node)
 {
 	bool flip = disk->flip[0] && strcmp(node->path, disk->flip) == 0;
 
 	for (size_t sector = 0; sector < node->room / SIM_SECTOR; sector++) {
 		if (!node->dirty[sector])
 			continue;
-		sector_settle(node, sector);
+		sim_sector_settle(node, sector);
 		if (!flip || sector * SIM_SECTOR >= node->size_now)
 			continue;
 		node->safe[sector * SIM_SECTOR] ^= 1;
@@ -329,238 +164,6 @@ static void node_settle(struct sim_disk *disk, struct sim_node *node)
 		flip = false;
 	}
 	node->size_safe = node->size_now;
-}
-
-static int sim_sync(void *ctx, int file)
-{
-	struct sim_disk *disk = ctx;
-	struct sim_node *node = node_of(disk, file);
-	bool cut;
-	int err = operate(disk, &cut);
-
-	if (err)
-		return err;
-	if (cut) {
-		for (size_t sector = 0; sector < node->room / SIM_SECTOR; sector++)
-			if (node->dirty[sector] && coin(disk))
-				sector_settle(node, sector);
-		return die(disk);
-	}
-	if (disk->fail[0] && strcmp(node->path, disk->fail) == 0) {
-		disk->fail[0] = '\0';
-		memset(node->dirty, 0, node->room / SIM_SECTOR);
-		return -EIO;
-	}
-	node_settle(disk, node);
-	return 0;
-}
-
-static int sim_drop_cache(void *ctx, int file)
-{
-	struct sim_disk *disk = ctx;
-	struct sim_node *node = node_of(disk, file);
-
-	if (disk->dead)
-		return -EIO;
-	for (size_t sector = 0; sector < node->room / SIM_SECTOR; sector++)
-		if (!node->dirty[sector])
-			memcpy(node->now + sector * SIM_SECTOR,
-			       node->safe + sector * SIM_SECTOR, SIM_SECTOR);
-	return 0;
-}
-
-static int sim_truncate(void *ctx, int file, uint64_t size)
-{
-	struct sim_disk *disk = ctx;
-	struct sim_node *node = node_of(disk, file);
-	bool cut;
-	int err = may_change(disk, file, &cut);
-
-	if (err)
-		return err;
-	node_grow(node, (size_t)size);
-	if (size < node->size_now) {
-		memset(node->now + size, 0, node->size_now - (size_t)size);
-		memset(node->dirty + size / SIM_SECTOR, 1,
-		       (node->size_now - 1) / SIM_SECTOR - (size_t)size / SIM_SECTOR + 1);
-	}
-	node->size_now = (size_t)size;
-	return cut ? die(disk) : 0;
-}
-
-static int sim_allocate(void *ctx, int file, uint64_t size)
-{
-	struct sim_disk *disk = ctx;
-	struct sim_node *node = node_of(disk, file);
-	bool cut;
-	int err;
-
-	if (disk->dead)
-		return -EIO;
-	if (size <= node->size_now)
-		return 0;
-	if (size - node->size_now > disk->space)
-		return -ENOSPC;
-	err = may_change(disk, file, &cut);
-	if (err)
-		return err;
-	node_grow(node, (size_t)size);
-	node->size_now = (size_t)size;
-	return cut ? die(disk) : 0;
-}
-
-static int sim_size(void *ctx, int file, uint64_t *ret_size)
-{
-	struct sim_disk *disk = ctx;
-
-	if (disk->dead)
-		return -EIO;
-	*ret_size = node_of(disk, file)->size_now;
-	return 0;
-}
-
-static int sim_set_mode(void *ctx, int file, mode_t mode)
-{
-	struct sim_disk *disk = ctx;
-
-	(void)file;
-	(void)mode;
-	return disk->dead ? -EIO : 0;
-}
-
-static int sim_rename(void *ctx, const char *from, const char *to)
-{
-	struct sim_disk *disk = ctx;
-	struct sim_node *node = node_named(disk, from), *old = node_named(disk, to);
-	bool cut;
-
-	if (disk->dead)
-		return -EIO;
-	if (!node)
-		return -ENOENT;
-	if (operate(disk, &cut))
-		return -EIO;
-	if (old)
-		old->path[0] = '\0';
-	text_copy(node->path, sizeof(node->path), to);
-	change(disk, node, from, to);
-	return cut ? die(disk) : 0;
-}
-
-static int sim_unlink(void *ctx, const char *path)
-{
-	struct sim_disk *disk = ctx;
-	struct sim_node *node = node_named(disk, path);
-	bool cut;
-
-	if (disk->dead)
-		return -EIO;
-	if (!node)
-		return -ENOENT;
-	if (operate(disk, &cut))
-		return -EIO;
-	node->path[0] = '\0';
-	change(disk, node, path, "");
-	return cut ? die(disk) : 0;
-}
-
-static int sim_make(struct sim_disk *disk, enum sim_kind kind, const char *path,
-		    const char *target)
-{
-	bool cut;
-
-	if (disk->dead)
-		return -EIO;
-	if (node_named(disk, path))
-		return -EEXIST;
-	if (operate(disk, &cut))
-		return -EIO;
-	struct sim_node *node = node_new(disk, kind, path);
-	if (!node)
-		return -ENFILE;
-	text_copy(node->target, sizeof(node->target), target);
-	change(disk, node, "", path);
-	return cut ? die(disk) : 0;
-}
-
-static int sim_symlink(void *ctx, const char *target, const char *path)
-{
-	return sim_make(ctx, SIM_LINK, path, target);
-}
-
-static int sim_readlink(void *ctx, const char *path, char *ret_target, size_t size)
-{
-	struct sim_disk *disk = ctx;
-	const struct sim_node *node = node_named(disk, path);
-
-	if (disk->dead)
-		return -EIO;
-	if (!node)
-		return -ENOENT;
-	if (node->kind != SIM_LINK)
-		return -EINVAL;
-	return text_copy(ret_target, size, node->target) ? 0 : -ENAMETOOLONG;
-}
-
-static int sim_make_directory(void *ctx, const char *path, mode_t mode)
-{
-	(void)mode;
-	return strcmp(path, "/") == 0 ? -EEXIST : sim_make(ctx, SIM_DIRECTORY, path, "");
-}
-
-static int sim_sync_directory(void *ctx, const char *path)
-{
-	struct sim_disk *disk = ctx;
-	unsigned kept = 0;
-	bool cut;
-
-	if (disk->dead)
-		return -EIO;
-	if (operate(disk, &cut))
-		return -EIO;
-	for (unsigned i = 0; i < disk->change_count; i++) {
-		struct sim_change *made = &disk->changes[i];
-		if (!cut && (is_in(made->from, path) || is_in(made->to, path)))
-			change_settle(disk, made);
-		else
-			disk->changes[kept++] = *made;
-	}
-	disk->change_count = kept;
-	return cut ? die(disk) : 0;
-}
-
-static int sim_list(void *ctx, const char *path, bool (*each)(void *arg, const char *name),
-		    void *arg)
-{
-	struct sim_disk *disk = ctx;
-
-	if (disk->dead)
-		return -EIO;
-	for (unsigned i = 0; i < SIM_FILES_MAX; i++)
-		if (disk->nodes[i].kind && is_in(disk->nodes[i].path, path))
-			if (!each(arg, strrchr(disk->nodes[i].path, '/') + 1))
-				return 0;
-	return 0;
-}
-
-static int sim_space(void *ctx, const char *path, uint64_t *ret_free)
-{
-	struct sim_disk *disk = ctx;
-
-	(void)path;
-	*ret_free = disk->space;
-	return disk->dead ? -EIO : 0;
-}
-
-static int sim_in_use(void *ctx, const char *path, char *ret_how, size_t size)
-{
-	struct sim_disk *disk = ctx;
-
-	(void)path;
-	(void)ret_how;
-	(void)size;
-	/* Blind on purpose: what protects the running slot must not be this check alone. */
-	return disk->dead ? -EIO : 0;
 }
 
 struct sim_disk *sim_disk_new(uint64_t seed)
@@ -571,29 +174,7 @@ struct sim_disk *sim_disk_new(uint64_t seed)
 		abort();
 	disk->random.state = seed;
 	disk->space = UINT64_C(1) << 40;
-	disk->seam = (struct disk){
-		.ctx = disk,
-		.open = sim_open,
-		.close = sim_close,
-		.pread = sim_pread,
-		.pwrite = sim_pwrite,
-		.sync_data = sim_sync,
-		.sync = sim_sync,
-		.drop_cache = sim_drop_cache,
-		.truncate = sim_truncate,
-		.allocate = sim_allocate,
-		.size = sim_size,
-		.set_mode = sim_set_mode,
-		.rename = sim_rename,
-		.unlink = sim_unlink,
-		.symlink = sim_symlink,
-		.readlink = sim_readlink,
-		.make_directory = sim_make_directory,
-		.sync_directory = sim_sync_directory,
-		.list = sim_list,
-		.space = sim_space,
-		.in_use = sim_in_use,
-	};
+	sim_disk_connect(disk);
 	return disk;
 }
 
@@ -619,9 +200,9 @@ static void put_directories(struct sim_disk *disk, const char *path)
 			continue;
 		memcpy(part, path, i);
 		part[i] = '\0';
-		if (node_named(disk, part))
+		if (sim_node_named(disk, part))
 			continue;
-		struct sim_node *node = node_new(disk, SIM_DIRECTORY, part);
+		struct sim_node *node = sim_node_new(disk, SIM_DIRECTORY, part);
 		if (!node)
 			abort();
 		text_copy(node->safe_path, sizeof(node->safe_path), part);
@@ -631,19 +212,19 @@ static void put_directories(struct sim_disk *disk, const char *path)
 void sim_disk_put(struct sim_disk *disk, const char *path, const void *bytes, size_t len)
 {
 	put_directories(disk, path);
-	struct sim_node *node = node_new(disk, SIM_FILE, path);
+	struct sim_node *node = sim_node_new(disk, SIM_FILE, path);
 
 	if (!node)
 		abort();
 	text_copy(node->safe_path, sizeof(node->safe_path), path);
-	node_write(node, bytes, len, 0);
-	node_settle(disk, node);
+	sim_node_write(node, bytes, len, 0);
+	sim_node_settle(disk, node);
 }
 
 bool sim_disk_peek(const struct sim_disk *disk, const char *path, const uint8_t **ret_bytes,
 		   size_t *ret_len)
 {
-	const struct sim_node *node = node_named(disk, path);
+	const struct sim_node *node = sim_node_named(disk, path);
 
 	if (!node || node->kind != SIM_FILE)
 		return false;
@@ -684,8 +265,8 @@ static void forget_below(struct sim_disk *disk, const char *directory)
 static void names_survive(struct sim_disk *disk, enum sim_survival survival)
 {
 	for (unsigned i = 0; i < disk->change_count; i++)
-		if (survival == SIM_ALL || (survival != SIM_NOTHING && coin(disk)))
-			change_settle(disk, &disk->changes[i]);
+		if (survival == SIM_ALL || (survival != SIM_NOTHING && sim_coin(disk)))
+			sim_change_settle(disk, &disk->changes[i]);
 	disk->change_count = 0;
 	for (unsigned i = 0; i < SIM_FILES_MAX; i++)
 		if (disk->nodes[i].kind == SIM_DIRECTORY && !disk->nodes[i].safe_path[0])
@@ -704,7 +285,7 @@ static void sector_spoil(struct sim_disk *disk, struct sim_node *node, size_t se
 	size_t part = 1 + (size_t)sim_random_below(&disk->random, SIM_SECTOR - 1);
 
 	if (survival == SIM_TORN) {
-		if (coin(disk))
+		if (sim_coin(disk))
 			memcpy(safe, now, part);
 		else
 			memcpy(safe + part, now + part, SIM_SECTOR - part);
@@ -724,12 +305,12 @@ static void node_survives(struct sim_disk *disk, struct sim_node *node,
 		    sim_random_below(&disk->random, 4) == 0) {
 			sector_spoil(disk, node, sector, survival);
 			*spoiled = true;
-		} else if (survival == SIM_ALL || (survival != SIM_NOTHING && coin(disk))) {
-			sector_settle(node, sector);
+		} else if (survival == SIM_ALL || (survival != SIM_NOTHING && sim_coin(disk))) {
+			sim_sector_settle(node, sector);
 		}
 		node->dirty[sector] = 0;
 	}
-	if (survival == SIM_ALL || (survival != SIM_NOTHING && coin(disk)))
+	if (survival == SIM_ALL || (survival != SIM_NOTHING && sim_coin(disk)))
 		node->size_safe = node->size_now;
 	memcpy(node->now, node->safe, node->room);
 	if (node->room > node->size_safe) {
