@@ -13,6 +13,9 @@ from harness.firmware import Image, filler
 from harness.process import eventually
 
 REFUSED, USAGE, UNREACHABLE = 1, 2, 3
+# Tests that ask nothing of the broker's version.
+once = pytest.mark.skipif(os.environ.get("OTA_SUITE", "bookworm") != "bookworm",
+                          reason="one broker tells it all")
 
 
 def run(otactl, *arguments, **settings):
@@ -67,6 +70,7 @@ def test_a_firmware_is_signed_pushed_released_and_watched(thermo, device):
     assert thermo.json("audit", "verify")["intact"] is True
 
 
+@once
 def test_an_image_that_changed_after_signing_is_not_pushed(thermo):
     path = make_image(thermo, "image", 300_000, 3)
     thermo("firmware", "sign", path, "--version", "3.0", "--hardware", "board-1")
@@ -76,12 +80,14 @@ def test_an_image_that_changed_after_signing_is_not_pushed(thermo):
     assert thermo.json("firmware", "list") == []
 
 
+@once
 def test_an_unproven_version_is_refused_for_all_by_name(thermo, device):
     push(thermo, "2.0")
     status, _, errors = run(thermo, "release", "create", "2.0", "--fast")
     assert status == REFUSED and errors.startswith("otactl: not_proven: ")
 
 
+@once
 def test_a_dry_run_starts_nothing_and_says_why_others_are_left_out(thermo, device):
     push(thermo, "2.0")
     thermo("device", "pin", "d1", "2.0")
@@ -91,7 +97,7 @@ def test_a_dry_run_starts_nothing_and_says_why_others_are_left_out(thermo, devic
 
 
 def test_an_upload_goes_on_after_the_broker_was_killed(thermo, broker):
-    path = make_image(thermo, "big", 48_000_000, 4)
+    path = make_image(thermo, "big", 24_000_000, 4)
     thermo("firmware", "sign", path, "--version", "4.0", "--hardware", "board-1")
     pushing = subprocess.Popen([str(places.OTACTL), "firmware", "push", path, "--level", "1",
                                 "--timeout", "10s"], cwd=thermo.home, text=True,
@@ -99,16 +105,17 @@ def test_an_upload_goes_on_after_the_broker_was_killed(thermo, broker):
                                env={**os.environ, "XDG_CONFIG_HOME": str(thermo.home),
                                     "ASAN_OPTIONS": "detect_leaks=0"})
     uploads = broker.store
-    eventually(lambda: any(part.stat().st_size > 8_000_000 for part in uploads.rglob("*")
+    eventually(lambda: any(part.stat().st_size > 4_000_000 for part in uploads.rglob("*")
                            if part.is_file() and "sqlite" not in part.name
                            and "db" not in part.suffix), 60, "an upload under way")
     broker.restart(kill=True)
     out, _ = pushing.communicate(timeout=120 * places.PATIENCE)
     assert pushing.returncode == 0, out
     shown = thermo.json("firmware", "show", "4.0")
-    assert shown["packs"][0]["size"] > 40_000_000
+    assert shown["packs"][0]["size"] > 20_000_000
 
 
+@once
 def test_lists_hold_everything_however_many_pages_it_takes(thermo):
     ids = [f"gw-{number:04}" for number in range(1203)]
     (thermo.home / "ids").write_text("# all of them\n" + "\n".join(ids) + "\n")
@@ -118,11 +125,13 @@ def test_lists_hold_everything_however_many_pages_it_takes(thermo):
     assert len(thermo("device", "list").splitlines()) == 1204
 
 
+@once
 def test_bad_ids_are_counted_and_named(thermo):
     seen = thermo("device", "import", "good", "bad/one", "bad two")
     assert "1 added" in seen and "2 invalid" in seen and "bad/one" in seen
 
 
+@once
 def test_usage_errors_name_the_offender_and_what_is_allowed(otactl):
     for arguments, named in ((("devcie", "list"), "devcie"), (("device", "lst"), "lst"),
                              (("device", "list", "--sttus", "x"), "--sttus"),
@@ -136,6 +145,7 @@ def test_usage_errors_name_the_offender_and_what_is_allowed(otactl):
         assert any(word in errors for word in ("allowed", "wants", "must be", "is a number"))
 
 
+@once
 def test_a_configuration_with_an_unknown_key_is_refused_with_its_line(otactl):
     path = otactl.home / "otactl.conf"
     path.write_text(path.read_text() + "brokr = x\n")
@@ -144,6 +154,7 @@ def test_a_configuration_with_an_unknown_key_is_refused_with_its_line(otactl):
     assert str(len(path.read_text().splitlines())) in errors
 
 
+@once
 def test_nobody_at_the_address_is_unreachable(otactl):
     port = places.Port()
     status, _, errors = run(otactl, "whoami", "--broker", f"localhost:{port.number}")
@@ -151,6 +162,7 @@ def test_nobody_at_the_address_is_unreachable(otactl):
     assert status == UNREACHABLE and "unreachable" in errors and "Connection refused" in errors
 
 
+@once
 def test_a_broker_of_another_ca_or_name_is_not_spoken_to(otactl, broker, directory):
     from pki import Pki
     other = Pki(directory / "other")
@@ -161,6 +173,7 @@ def test_a_broker_of_another_ca_or_name_is_not_spoken_to(otactl, broker, directo
     assert status == UNREACHABLE
 
 
+@once
 def test_a_device_certificate_commands_nothing(otactl, broker):
     stem = broker.pki.device("d9")
     status, out, errors = run(otactl, "product", "list", "--cert", f"{stem}.crt", "--key",
@@ -168,6 +181,7 @@ def test_a_device_certificate_commands_nothing(otactl, broker):
     assert status != 0 and not out, errors
 
 
+@once
 def test_json_answers_are_json_also_when_refused(thermo):
     for arguments in (("whoami",), ("status",), ("product", "list"), ("product", "show", "thermo"),
                       ("device", "list"), ("group", "list"), ("firmware", "list"),
@@ -178,12 +192,14 @@ def test_json_answers_are_json_also_when_refused(thermo):
     assert status == REFUSED and json.loads(out)["error"]["name"] == "not_found"
 
 
+@once
 def test_doctor_finds_nothing_on_a_good_installation(thermo):
     findings = thermo.json("doctor")
     assert [one for one in findings if one["finding"] == "bad"] == []
     assert len(findings) >= 12
 
 
+@once
 def test_doctor_names_a_readable_key_a_strange_key_and_a_closed_port(otactl, directory):
     (otactl.home / "firmware.key").chmod(0o644)
     (otactl.home / "release.key").unlink()
@@ -197,6 +213,7 @@ def test_doctor_names_a_readable_key_a_strange_key_and_a_closed_port(otactl, dir
     assert "Connection refused" in out and "→" in out
 
 
+@once
 def test_init_makes_keys_that_only_the_owner_reads_and_never_overwrites(otactl, directory):
     home = {"XDG_CONFIG_HOME": str(directory / "new")}
     status, out, errors = run(otactl, "init", "--manager", "bob", "--algorithm", "ecdsa-p256", **home)
@@ -211,6 +228,7 @@ def test_init_makes_keys_that_only_the_owner_reads_and_never_overwrites(otactl, 
     assert before == {path: path.read_bytes() for path in keys.iterdir()}
 
 
+@once
 def test_encrypted_keys_need_their_passphrase(otactl, directory):
     home = {"XDG_CONFIG_HOME": str(directory / "new"), "OTACTL_PASSPHRASE": "correct horse"}
     assert run(otactl, "init", "--manager", "bob", **home)[0] == 0
@@ -236,6 +254,7 @@ def test_a_rotated_root_brings_a_new_releaser_and_drops_the_old(thermo, device, 
     assert thermo.json("device", "show", "d1")["root"] == 2
 
 
+@once
 def test_a_skipped_root_version_is_refused(thermo):
     thermo("root", "rotate", "--floor", "thermo=2", "--output", "root2.json")
     thermo("root", "rotate", "root2.json", "--floor", "thermo=3", "--output", "root3.json")
@@ -273,6 +292,7 @@ def test_two_sessions_of_one_manager_do_not_break_each_other(thermo, broker, dev
     assert len(thermo.json("group", "list")) == 12
 
 
+@once
 def test_two_firmware_keys_are_needed_once_the_root_says_so(thermo, device):
     """What the README advises: two people, two keys, one threshold."""
     thermo("key", "generate", "second.key")
