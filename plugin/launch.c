@@ -181,15 +181,14 @@ static uint32_t retry_failed(struct engine *engine, struct release *release,
 	for (uint32_t i = 0; i < product->device_count; i++) {
 		struct device *device = product->devices[i];
 		struct update *update = device_update(device, release);
-		if (!update || device->target != release ||
-		    !update_state_is_bad((enum update_state)update->state) ||
-		    !is_asked(device, devices, device_count))
-			continue;
+		if (!update || !update_state_is_bad((enum update_state)update->state) ||
+		    !is_asked(device, devices, device_count) ||
+		    !attempt_again(engine, update, UPDATE_EVENT_RETRY))
+			continue; /* the last: the release is not its target any more */
 		update->failures = 0;
 		if (update->round < UINT8_MAX)
 			update->round++;
-		if (attempt_again(engine, update, UPDATE_EVENT_RETRY))
-			retried++;
+		retried++;
 	}
 	for (uint32_t i = 0; i < release->wave_count; i++) {
 		struct release_tally *tally = &release->tallies[i];
