@@ -16,6 +16,9 @@ void attempt_count(struct update *update, int sign)
 	tally->counts[update->state] += by;
 	if (update->flags & UPDATE_OVERDUE)
 		tally->overdue += by;
+	if (update->state >= UPDATE_OFFERED && update->state <= UPDATE_INSTALLED &&
+	    update->state != UPDATE_DEFERRED && !update->device->online)
+		tally->away += by;
 	if (update->state == UPDATE_ROLLED_BACK && update->error &&
 	    update->error->err == OTA_REVERTED_BY_MANAGER)
 		tally->reverted += by;
@@ -212,6 +215,7 @@ static enum cancel_reason cancel_reason(enum update_event event)
 	case UPDATE_EVENT_ALREADY:
 	case UPDATE_EVENT_TRIAL:
 	case UPDATE_EVENT_SILENCE:
+	case UPDATE_EVENT_VANISH:
 	case UPDATE_EVENT_REMOVE:
 	case UPDATE_EVENT_LEAVE:
 	case UPDATE_EVENT_RETRY:
@@ -463,7 +467,8 @@ static void fall_silent(struct engine *engine, struct update *update)
 {
 	char message[OTA_WHY_TEXT_MAX];
 	enum update_state before = (enum update_state)update->state;
-	bool restarted = before == UPDATE_RESTARTING || before == UPDATE_TRIAL;
+	bool restarted = before == UPDATE_RESTARTING || before == UPDATE_TRIAL ||
+			 (update_state_is_committed(before) && !update->device->online);
 	enum ota_err err = restarted			  ? OTA_LOST
 			   : before == UPDATE_DOWNLOADING ? OTA_DOWNLOAD_STALLED
 							  : OTA_CONNECTION_LOST;
@@ -473,7 +478,8 @@ static void fall_silent(struct engine *engine, struct update *update)
 		 update_state_names[before],
 		 update->device->online ? "connected" : "not connected");
 	attempt_set_error(update, err, before, 0, message);
-	if (attempt_event(engine, update, UPDATE_EVENT_SILENCE))
+	if (attempt_event(engine, update,
+			  update->device->online ? UPDATE_EVENT_SILENCE : UPDATE_EVENT_VANISH))
 		attempt_failed(engine, update);
 }
 

@@ -10,7 +10,7 @@ void engine_limits_default(struct engine_limits *ret_limits)
 {
 	*ret_limits = (struct engine_limits){
 		.shards = 256,
-		.slice = 1000,
+		.slice = 500,
 		.max_concurrent = 1000,
 		.fan_out_least = 64,
 		.fan_settle_ms = 300,

@@ -42,7 +42,7 @@ struct engine_io {
 
 struct engine_limits {
 	uint32_t shards;	 /* 256 */
-	uint32_t slice;		 /* devices looked at in one call, at most: 1000 */
+	uint32_t slice;		 /* devices looked at in one call, at most: 500 */
 	uint32_t max_concurrent; /* of a release that names none: 1000 */
 	uint64_t rate;		 /* bytes a second of a release that names none; 0: no limit */
 	uint32_t fan_out_least;	 /* fewer devices than this are told one by one: 64 */

@@ -59,6 +59,7 @@ bool release_next(enum release_state state, enum release_event event,
 struct release_tally {
 	uint32_t counts[UPDATE_STATE_COUNT];
 	uint32_t overdue;  /* of those restarting */
+	uint32_t away;	   /* of those at work up to installed: not connected */
 	uint32_t reverted; /* of those rolled back: because a manager wanted it */
 	uint32_t forgiven; /* failures that a resume has accepted */
 };

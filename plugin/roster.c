@@ -209,13 +209,21 @@ void roster_set_status(struct device *device, enum device_status status)
 	device->product->status_counts[status]++;
 }
 
+static void count_all(struct device *device, int sign)
+{
+	for (struct update *update = device->updates; update; update = update->older)
+		attempt_count(update, sign);
+}
+
 void roster_set_online(struct device *device, bool online)
 {
+	count_all(device, -1); /* who is away is counted apart */
 	device->product->online_count += online;
 	device->product->online_count -= device->online;
 	device->online = online;
 	if (!online)
 		device->greeted = false;
+	count_all(device, 1);
 }
 
 void roster_set_runs(struct engine *engine, struct device *device, const char *version,

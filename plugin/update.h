@@ -54,7 +54,8 @@ enum update_event {
 	UPDATE_EVENT_OFFER = 0, /* the offer goes out */
 	UPDATE_EVENT_ALREADY,	/* it runs the target */
 	UPDATE_EVENT_TRIAL,	/* hello from the new version on trial */
-	UPDATE_EVENT_SILENCE,	/* its deadline has passed */
+	UPDATE_EVENT_SILENCE,	/* its deadline has passed, although it is connected */
+	UPDATE_EVENT_VANISH,	/* its deadline has passed, and it is not connected */
 	UPDATE_EVENT_CANCEL,	/* the release was aborted */
 	UPDATE_EVENT_SUPERSEDE,
 	UPDATE_EVENT_REMOVE, /* the release does not target it any more */

@@ -16,8 +16,8 @@ struct wave_sums wave_sum(const struct release_tally *tally)
 	sums.bad += tally->overdue;
 	sums.busy -= tally->overdue;
 	sums.bad = sums.bad > excused ? sums.bad - excused : 0;
-	sums.at_risk =
-		tally->counts[UPDATE_RESTARTING] + tally->counts[UPDATE_TRIAL] - tally->overdue;
+	sums.at_risk = tally->counts[UPDATE_RESTARTING] + tally->counts[UPDATE_TRIAL] -
+		       tally->overdue + tally->away;
 	return sums;
 }
 

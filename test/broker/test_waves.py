@@ -42,20 +42,26 @@ def run_to_halt(alice, fleets, trust, product, silence_s, meanwhile=lambda fleet
     meanwhile(fleet)
     fleet.wait(lambda _: show(alice, product)["state"] == "halted", 120,
                lambda: str(show(alice, product)))
-    fleet.wait(lambda _: show(alice, product)["counts"].get("lost") == 3, 60,
+    fleet.wait(lambda _: silent(show(alice, product)["counts"]) == 3, 60,
                lambda: str(show(alice, product)))
     return fleet, doomed, envelope
 
 
-def check_halted(alice, product, doomed):
+def silent(counts):
+    """A device whose last words the broker took with it when it was killed may be `timed_out`."""
+    return counts.get("lost", 0) + counts.get("timed_out", 0)
+
+
+def check_halted(alice, product, doomed, ends=("lost",)):
     release = show(alice, product)
     begun = len(members(0)) + len(members(1))
-    assert release["counts"] == {"succeeded": begun - 3, "lost": 3,
-                                 "targeted": DEVICES - begun}
+    counts = release["counts"]
+    assert silent(counts) == 3 and counts["succeeded"] == begun - 3, counts
+    assert counts["targeted"] == DEVICES - begun, counts
     assert "wave 2" in release["reason"], release["reason"]
     for name in doomed:
         shown = alice.ask("device.show", {"device": name})
-        assert shown["update"]["state"] == "lost"
+        assert shown["update"]["state"] in ends, shown
         assert alice.ask("device.why", {"device": name})["rule"] == "retry"
     third = members(2)[0]
     why = alice.ask("device.why", {"device": third})
@@ -102,7 +108,7 @@ def test_a_broker_killed_again_and_again_comes_to_the_same_end_within_the_limits
 
     fleet, doomed, _ = run_to_halt(alice, fleets, trust, product, silence_s=40, meanwhile=kill,
                                    max_concurrent=10, size=400_000)
-    check_halted(alice, product, doomed)
+    check_halted(alice, product, doomed, ends=("lost", "timed_out"))
     end_after_retry(alice, fleets, product, fleet, doomed)
     assert max(peaks) <= 10, peaks
     for name in ("d1", members(1)[5], members(2)[7]):

@@ -45,7 +45,9 @@ static void no_update_stays_in_progress_for_ever(void **unused)
 		for (int connected = 0; connected <= 1; connected++) {
 			struct world w;
 			struct sim_device *device = begin(&w, "gw1");
-			bool restarted = state == UPDATE_RESTARTING || state == UPDATE_TRIAL;
+			bool restarted = state == UPDATE_RESTARTING || state == UPDATE_TRIAL ||
+					 (!connected && (state == UPDATE_INSTALLING ||
+							 state == UPDATE_INSTALLED));
 			uint64_t days = 0;
 			if (state == UPDATE_DEFERRED)
 				world_gates(&w, device, false, 0);

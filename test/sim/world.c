@@ -528,7 +528,7 @@ const char *world_why(const struct world *world, const struct sim_device *device
 static void check_release(const struct product *product, const struct release *release,
 			  uint32_t limit)
 {
-	uint32_t counts[UPDATE_STATE_COUNT] = {0}, places = 0, in_waves = 0;
+	uint32_t counts[UPDATE_STATE_COUNT] = {0}, places = 0, in_waves = 0, away = 0;
 
 	for (uint32_t i = 0; i < product->device_count; i++) {
 		const struct update *update = device_update(product->devices[i], release);
@@ -536,11 +536,15 @@ static void check_release(const struct product *product, const struct release *r
 			continue;
 		counts[update->state]++;
 		places += (update->flags & UPDATE_PLACE) != 0;
+		away += !product->devices[i]->online && update->state >= UPDATE_OFFERED &&
+			update->state <= UPDATE_INSTALLED && update->state != UPDATE_DEFERRED;
 	}
 	for (uint32_t i = 0; i < release->wave_count; i++) {
 		for (unsigned s = 0; s < UPDATE_STATE_COUNT; s++)
 			in_waves += release->tallies[i].counts[s];
+		away -= release->tallies[i].away;
 	}
+	assert_int_equal(away, 0);
 	assert_int_equal(in_waves, release_total(release));
 	assert_int_equal(places, release->places);
 	assert_true(places <= limit);

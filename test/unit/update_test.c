@@ -23,6 +23,7 @@ static const char agreed[] = "targeted offer -> offered offer\n"
 			     "offered already -> already_installed none\n"
 			     "offered trial -> trial grant\n"
 			     "offered silence -> timed_out none\n"
+			     "offered vanish -> timed_out none\n"
 			     "offered cancel -> canceled tell\n"
 			     "offered supersede -> superseded tell\n"
 			     "offered remove -> removed tell\n"
@@ -30,6 +31,7 @@ static const char agreed[] = "targeted offer -> offered offer\n"
 			     "offered expire -> expired tell\n"
 			     "deferred trial -> trial grant\n"
 			     "deferred silence -> timed_out none\n"
+			     "deferred vanish -> timed_out none\n"
 			     "deferred cancel -> deferred ask\n"
 			     "deferred supersede -> superseded tell\n"
 			     "deferred remove -> removed tell\n"
@@ -37,6 +39,7 @@ static const char agreed[] = "targeted offer -> offered offer\n"
 			     "deferred expire -> expired tell\n"
 			     "downloading trial -> trial grant\n"
 			     "downloading silence -> timed_out none\n"
+			     "downloading vanish -> timed_out none\n"
 			     "downloading cancel -> downloading ask\n"
 			     "downloading supersede -> superseded tell\n"
 			     "downloading remove -> removed tell\n"
@@ -44,6 +47,7 @@ static const char agreed[] = "targeted offer -> offered offer\n"
 			     "downloading expire -> downloading none\n"
 			     "downloaded trial -> trial grant\n"
 			     "downloaded silence -> timed_out none\n"
+			     "downloaded vanish -> timed_out none\n"
 			     "downloaded cancel -> downloaded ask\n"
 			     "downloaded supersede -> superseded tell\n"
 			     "downloaded remove -> removed tell\n"
@@ -51,6 +55,7 @@ static const char agreed[] = "targeted offer -> offered offer\n"
 			     "downloaded expire -> downloaded none\n"
 			     "verified trial -> trial grant\n"
 			     "verified silence -> timed_out none\n"
+			     "verified vanish -> timed_out none\n"
 			     "verified cancel -> verified ask\n"
 			     "verified supersede -> superseded tell\n"
 			     "verified remove -> removed tell\n"
@@ -58,6 +63,7 @@ static const char agreed[] = "targeted offer -> offered offer\n"
 			     "verified expire -> verified none\n"
 			     "installing trial -> trial grant\n"
 			     "installing silence -> timed_out none\n"
+			     "installing vanish -> lost none\n"
 			     "installing cancel -> installing none\n"
 			     "installing supersede -> installing none\n"
 			     "installing remove -> installing none\n"
@@ -65,6 +71,7 @@ static const char agreed[] = "targeted offer -> offered offer\n"
 			     "installing expire -> installing none\n"
 			     "installed trial -> trial grant\n"
 			     "installed silence -> timed_out none\n"
+			     "installed vanish -> lost none\n"
 			     "installed cancel -> installed none\n"
 			     "installed supersede -> installed none\n"
 			     "installed remove -> installed none\n"
@@ -72,6 +79,7 @@ static const char agreed[] = "targeted offer -> offered offer\n"
 			     "installed expire -> installed none\n"
 			     "restarting trial -> trial grant\n"
 			     "restarting silence -> lost none\n"
+			     "restarting vanish -> lost none\n"
 			     "restarting cancel -> restarting none\n"
 			     "restarting supersede -> restarting none\n"
 			     "restarting remove -> restarting none\n"
@@ -79,6 +87,7 @@ static const char agreed[] = "targeted offer -> offered offer\n"
 			     "restarting expire -> restarting none\n"
 			     "trial trial -> trial grant\n"
 			     "trial silence -> lost none\n"
+			     "trial vanish -> lost none\n"
 			     "trial cancel -> trial none\n"
 			     "trial supersede -> trial none\n"
 			     "trial remove -> trial none\n"
@@ -103,9 +112,9 @@ static const char agreed[] = "targeted offer -> offered offer\n"
 			     "lost trial -> trial grant\n"
 			     "lost retry -> targeted again\n";
 
-static const char *const events[] = {"offer",  "already",   "trial",  "silence",
-				     "cancel", "supersede", "remove", "leave",
-				     "expire", "retry",	    "reopen", "revert"};
+static const char *const events[] = {"offer",  "already",   "trial",  "silence", "vanish",
+				     "cancel", "supersede", "remove", "leave",	 "expire",
+				     "retry",  "reopen",    "revert"};
 static const char *const actions[] = {"none", "offer", "grant", "tell",
 				      "ask",  "again", "revert"};
 
@@ -137,7 +146,8 @@ static void nothing_that_installs_can_be_stopped_and_no_end_becomes_another(void
 			if (!update_next(state, (enum update_event)e, &step))
 				continue;
 			if (update_state_is_committed(state) && e != UPDATE_EVENT_SILENCE &&
-			    e != UPDATE_EVENT_LEAVE && e != UPDATE_EVENT_TRIAL)
+			    e != UPDATE_EVENT_VANISH && e != UPDATE_EVENT_LEAVE &&
+			    e != UPDATE_EVENT_TRIAL)
 				assert_int_equal(step.next, state);
 			if (update_state_is_final(state) && step.next != state)
 				assert_true(step.next == UPDATE_TARGETED ||
@@ -159,6 +169,8 @@ static void every_state_that_is_not_final_has_a_way_out(void **unused)
 		assert_true(update_next(state, UPDATE_EVENT_LEAVE, &step));
 		assert_int_equal(step.next, UPDATE_REMOVED);
 		assert_int_equal(update_next(state, UPDATE_EVENT_SILENCE, &step),
+				 state != UPDATE_TARGETED);
+		assert_int_equal(update_next(state, UPDATE_EVENT_VANISH, &step),
 				 state != UPDATE_TARGETED);
 	}
 }

@@ -92,7 +92,7 @@ static void success_share_is_of_those_that_have_begun(void **unused)
 	assert_int_equal(judge(tally_of(0, 0, 0, 0), t), WAVE_ADVANCE);
 }
 
-static void those_that_restart_now_could_still_halt(void **unused)
+static void those_that_restart_now_or_are_away_could_still_halt(void **unused)
 {
 	const struct release_thresholds t = document_thresholds_default;
 	struct release_tally tally = tally_of(42, 0, 0, 0);
@@ -110,6 +110,18 @@ static void those_that_restart_now_could_still_halt(void **unused)
 	tally.overdue = 3;
 	assert_int_equal(judge(tally, t), WAVE_HALT);
 	tally.overdue = 2;
+	assert_int_equal(judge(tally, t), WAVE_WAIT);
+	tally = tally_of(42, 0, 3, 0);
+	assert_int_equal(judge(tally, t), WAVE_ADVANCE);
+	tally.away = 2;
+	assert_int_equal(judge(tally, t), WAVE_ADVANCE);
+	tally.away = 3;
+	assert_int_equal(judge(tally, t), WAVE_WAIT);
+	tally = tally_of(42, 0, 3, 0);
+	assert_int_equal(judge(tally, t), WAVE_ADVANCE);
+	tally.away = 2;
+	assert_int_equal(judge(tally, t), WAVE_ADVANCE);
+	tally.away = 3;
 	assert_int_equal(judge(tally, t), WAVE_WAIT);
 }
 
@@ -166,7 +178,7 @@ int main(void)
 		cmocka_unit_test(sample_is_needed_to_halt_and_to_advance),
 		cmocka_unit_test(failures_that_are_allowed_are_ends_too),
 		cmocka_unit_test(success_share_is_of_those_that_have_begun),
-		cmocka_unit_test(those_that_restart_now_could_still_halt),
+		cmocka_unit_test(those_that_restart_now_or_are_away_could_still_halt),
 		cmocka_unit_test(each_bad_end_counts_and_no_other),
 		cmocka_unit_test(
 			bake_time_begins_when_the_shares_are_met_and_again_when_they_were_not),
