@@ -1,5 +1,6 @@
 #include "pack_fixture.h"
 
+#include <stdio.h>
 #include <zstd.h>
 
 #define SEGMENT 65536u
@@ -504,6 +505,58 @@ static void any_group_decodes_by_itself_and_again(void **state)
 	free(base.at);
 }
 
+static struct bytes vector(const char *name)
+{
+	char path[512];
+	struct bytes bytes = {NULL, 0};
+	size_t len, digits = 0;
+	AUTO_FREE char *text = NULL;
+	snprintf(path, sizeof path, "%s/%s", VECTORS, name);
+	assert_int_equal(file_read(path, 1 << 20, &text, &len, NULL), OTA_OK);
+	bytes.at = calloc(1, len / 2 + 1);
+	assert_non_null(bytes.at);
+	for (size_t i = 0; i < len; i++) {
+		const char *all = "0123456789abcdef";
+		const char *digit = text[i] ? strchr(all, text[i]) : NULL;
+		if (digit) {
+			unsigned value = (unsigned)(digit - all);
+			bytes.at[digits / 2] = (uint8_t)(bytes.at[digits / 2] << 4 | value);
+			digits++;
+		}
+	}
+	bytes.size = digits / 2;
+	return bytes;
+}
+
+/* The vector decodes to the image; a writer may find other bytes for it. */
+static void check_vector(const char *name, struct bytes image, struct bytes base)
+{
+	struct pack_expected expected;
+	struct ota_why why = {0};
+	struct bytes pack = vector(name);
+	struct fixture_device device = fixture_device(image, base, SEGMENT, &expected);
+	if (fixture_read(&device, &expected, pack, 100, &why))
+		fail_msg("%s: %s", name, why.text);
+	assert_memory_equal(device.slot.at, image.at, image.size);
+	fixture_device_done(&device);
+	free(pack.at);
+}
+
+static void the_vectors_decode(void **state)
+{
+	struct bytes base = code_image(700, 0x1000), image = code_image(900, 0x1a40);
+	struct bytes zeros = {calloc(1, 5 * SEGMENT + 1), 5 * SEGMENT + 1};
+	(void)state;
+	assert_non_null(zeros.at);
+	for (size_t i = 2 * SEGMENT; i < 4 * SEGMENT; i++)
+		zeros.at[i] = (uint8_t)(i >> 8);
+	check_vector("pack.hex", zeros, no_base);
+	check_vector("pack_delta.hex", image, base);
+	free(zeros.at);
+	free(image.at);
+	free(base.at);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -521,6 +574,7 @@ int main(void)
 		cmocka_unit_test(zstd_frames_are_taken_as_they_should_be_only),
 		cmocka_unit_test(the_group_of_each_segment_is_found),
 		cmocka_unit_test(any_group_decodes_by_itself_and_again),
+		cmocka_unit_test(the_vectors_decode),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
