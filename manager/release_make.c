@@ -2,8 +2,10 @@
 
 #include "document.h"
 #include "envelope.h"
+#include "file.h"
 #include "own.h"
 #include "release_watch.h"
+#include "trust.h"
 
 #include <string.h>
 #include <time.h>
@@ -212,7 +214,68 @@ static enum ota_err set_times(const struct arguments *arguments,
 	return err;
 }
 
-/* What only the plugin knows: the next number, and the digest of the manifest. */
+static void free_trust(struct trust **place)
+{
+	trust_free(*place);
+}
+
+/* Reads the manifest that the plugin shows, verified by the root in our own hands where there
+ * is one: what is signed below is a digest, and a broker in wrong hands must not choose it. */
+static enum ota_err read_firmware(struct tool *tool, const char *envelope,
+				  struct trusted_firmware *ret_firmware, struct ota_why *why)
+{
+	AUTO(free_trust) struct trust *trust = NULL;
+	AUTO_FREE char *root = NULL;
+	struct envelope plain = {0};
+	size_t len = 0;
+	enum ota_err err;
+
+	if (tool->options.root && *tool->options.root) {
+		err = file_read(tool->options.root, ENVELOPE_SIZE_MAX, &root, &len, why);
+		if (!err)
+			err = trust_new(root, len, &trust, why);
+		if (!err)
+			err = trust_firmware(trust, envelope, strlen(envelope), ret_firmware,
+					     why);
+		return err ? ota_context(why, err, "by the root '%s'", tool->options.root)
+			   : OTA_OK;
+	}
+	screen_line(&tool->screen, SCREEN_NOTE,
+		    "no root in %s: the plugin's word on this firmware is not checked",
+		    tool->config);
+	err = envelope_read(envelope, strlen(envelope), ENVELOPE_FIRMWARE, &plain, why);
+	if (!err)
+		err = digest_of(plain.payload, plain.payload_len, &ret_firmware->digest, why);
+	if (!err)
+		err = firmware_read(plain.payload, plain.payload_len, &ret_firmware->document,
+				    why);
+	envelope_done(&plain);
+	return err;
+}
+
+static enum ota_err check_firmware(struct tool *tool, const struct view *shown,
+				   struct release_document *release, struct ota_why *why)
+{
+	struct trusted_firmware firmware = {0};
+	enum ota_err err =
+		read_firmware(tool, view_text(view_at(shown, "envelope")), &firmware, why);
+
+	if (err)
+		return err;
+	if (strcmp(firmware.document.product, release->product) != 0 ||
+	    strcmp(firmware.document.version, tool->arguments.words[0]) != 0)
+		err = ota_fail(
+			why, OTA_SIGNATURE_INVALID,
+			"asked for %s version %s, the plugin showed the manifest of %s version "
+			"%s: it is not to be trusted",
+			release->product, tool->arguments.words[0], firmware.document.product,
+			firmware.document.version);
+	release->firmware = firmware.digest;
+	firmware_done(&firmware.document);
+	return err;
+}
+
+/* What only the plugin knows: the next number, and the manifest. */
 static enum ota_err look_up(struct tool *tool, struct release_document *release,
 			    struct ota_why *why)
 {
@@ -229,11 +292,9 @@ static enum ota_err look_up(struct tool *tool, struct release_document *release,
 	if (err)
 		return err;
 	release->number = view_number(view_at(view_root(product), "next_number"));
-	if (!release->number ||
-	    !text_to_bytes(view_text(view_at(view_root(firmware), "digest")),
-			   release->firmware.bytes, sizeof(release->firmware.bytes)))
+	if (!release->number)
 		return ota_fail(why, OTA_INTERNAL, "the plugin's answer is broken");
-	return OTA_OK;
+	return check_firmware(tool, view_root(firmware), release, why);
 }
 
 static enum ota_err fill(struct tool *tool, struct release_document *release,

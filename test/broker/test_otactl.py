@@ -308,3 +308,19 @@ def test_two_firmware_keys_are_needed_once_the_root_says_so(thermo, device):
     thermo("firmware", "push", path)
     seen = thermo("release", "create", "2.0", "--fast", "--device", "d1", "--watch")
     assert "done: succeeded 1" in seen
+
+
+@once
+def test_a_manifest_that_our_own_root_does_not_confirm_is_not_released(thermo, device, directory):
+    """Whatever the plugin says: the digest that is signed comes from a manifest we verified."""
+    push(thermo, "2.0")
+    strange = {"XDG_CONFIG_HOME": str(directory / "strange")}
+    assert run(thermo, "init", "--manager", "eve", **strange)[0] == 0
+    root = thermo.home / "root.json"
+    good = root.read_bytes()
+    root.write_bytes((directory / "strange/ota-keys/root.json").read_bytes())
+    status, _, errors = run(thermo, "release", "create", "2.0", "--fast", "--device", "d1")
+    assert status == REFUSED and "signer_not_trusted" in errors and str(root) in errors
+    assert thermo.json("release", "list") == []
+    root.write_bytes(good)
+    thermo("release", "create", "2.0", "--fast", "--device", "d1")
