@@ -102,7 +102,7 @@ enum ota_err slot_file_open(const struct disk *disk, const struct slot_part *par
 			    struct slots *ret_slots, struct ota_why *why) OTA_CHECKED;
 /* Raw partitions (or plain files of fixed size, in tests). Takes the store over, also on
  * failure. `running`: the slot that was started, as the bootloader says (kernel command line);
- * NULL: as the boot state says. */
+ * NULL: the one that is mounted or held, or else as the boot state says. */
 enum ota_err slot_block_open(const struct disk *disk, const struct slot_part *parts,
 			     unsigned part_count, const enum boot_slot *running,
 			     const struct boot_store *store, struct slots *ret_slots,

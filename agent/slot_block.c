@@ -80,6 +80,21 @@ static enum ota_err block_point(struct slot_image *image, enum boot_slot slot,
 	return OTA_OK;
 }
 
+/* Nobody said what was started: the one of the two that the system uses, if it uses one of
+ * them. Asked once, before anything here holds a partition itself. */
+static void block_find_started(struct block_image *blocks)
+{
+	const struct disk *disk = &blocks->image.disk;
+	char how[128];
+	bool used[BOOT_SLOT_COUNT];
+
+	for (unsigned slot = 0; slot < BOOT_SLOT_COUNT; slot++)
+		used[slot] = disk->in_use(disk->ctx, blocks->image.parts[0].path[slot], how,
+					  sizeof(how)) > 0;
+	blocks->started_is_known = used[BOOT_SLOT_A] != used[BOOT_SLOT_B];
+	blocks->started = used[BOOT_SLOT_B] ? BOOT_SLOT_B : BOOT_SLOT_A;
+}
+
 enum ota_err slot_block_open(const struct disk *disk, const struct slot_part *parts,
 			     unsigned part_count, const enum boot_slot *running,
 			     const struct boot_store *store, struct slots *ret_slots,
@@ -108,6 +123,8 @@ enum ota_err slot_block_open(const struct disk *disk, const struct slot_part *pa
 		image->part_count = part + 1;
 		err = block_capacity(image, part, &size, why);
 	}
+	if (!err && !running)
+		block_find_started(blocks);
 	if (!err)
 		err = slot_image_slots(image, ret_slots, why);
 	if (err)

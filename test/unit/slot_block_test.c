@@ -155,6 +155,27 @@ static void a_mounted_partition_is_not_written(void **state)
 	slots_done(&slots);
 }
 
+static int b_is_in_use(void *ctx, const char *path, char *ret_how, size_t size)
+{
+	(void)ctx;
+	snprintf(ret_how, size, "it is mounted on /");
+	return strstr(path, "rootfs-b") != NULL;
+}
+
+/* A revert was written, and the agent started again before the restart came. */
+static void the_slot_that_is_mounted_is_the_running_one(void **state)
+{
+	struct disk disk = *disk_posix();
+	struct slots slots;
+	struct ota_why why;
+
+	disk.in_use = b_is_in_use;
+	open_with(&slots, *state, &disk, NULL);
+	assert_int_equal(slots.running(slots.ctx), BOOT_SLOT_B);
+	assert_int_equal(CALL(&slots, begin, 0, 10, &why), OTA_BOOTLOADER_ERROR);
+	slots_done(&slots);
+}
+
 static unsigned syncs;
 
 static int count_sync(void *ctx, int file)
@@ -210,6 +231,7 @@ int main(void)
 		IN_PLACE(an_image_larger_than_the_partition_says_how_much_is_missing),
 		IN_PLACE(the_slot_that_the_bootloader_started_is_not_written),
 		IN_PLACE(a_mounted_partition_is_not_written),
+		IN_PLACE(the_slot_that_is_mounted_is_the_running_one),
 		IN_PLACE(at_most_a_mebibyte_is_not_on_the_medium),
 		IN_PLACE(a_missing_partition_is_named),
 	};
