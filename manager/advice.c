@@ -157,9 +157,10 @@ static const struct row rows[] = {
 	 "The log shows how it ended (signal or exit code). Try the image on a "
 	 "development device first."},
 	{OTA_REVERTED_BY_MANAGER,
-	 "The release was halted, and it had been signed with `--rollback-on-halt`: the device "
-	 "went back to its previous version, without a download.",
-	 "Nothing on the device. Look for why the release was halted: `otactl release show NUMBER`."},
+	 "A manager sent the device back to its previous version, or the release "
+	 "did because it was halted and had been signed with "
+	 "`--rollback-on-halt`.",
+	 "Nothing; it is what was asked for."},
 	{OTA_LOST,
 	 "The device went silent during the update, longer than the release's "
 	 "silence time. It counts as a failure; if it comes back it is believed.",

@@ -249,6 +249,15 @@ static enum ota_err run_retry(struct tool *tool, struct ota_why *why)
 	return err ? err : tool_ask_record(tool, "device.retry", &args, update_columns, why);
 }
 
+static enum ota_err run_boot_previous(struct tool *tool, struct ota_why *why)
+{
+	AUTO(tool_args_done) struct tool_args args = {0};
+	enum ota_err err = put_release(tool, &args, why);
+
+	put_device(tool, &args);
+	return err ? err : tool_ask_record(tool, "device.revert", &args, update_columns, why);
+}
+
 /* Ids from the words and, one a line with # comments, from --file. */
 struct ids {
 	char *file;
@@ -531,5 +540,7 @@ const struct verb verb_device[] = {
 	 run_group},
 	{"device", "retry", "DEVICE", 1, 1, "try a failed update again", release_options,
 	 run_retry},
+	{"device", "boot-previous", "DEVICE", 1, 1, "send it back to its previous version",
+	 release_options, run_boot_previous},
 	{NULL},
 };

@@ -131,6 +131,7 @@ COMMAND_HANDLER(command_device_updates);
 COMMAND_HANDLER(command_device_log);
 COMMAND_HANDLER(command_device_why);
 COMMAND_HANDLER(command_device_retry);
+COMMAND_HANDLER(command_device_revert);
 COMMAND_HANDLER(command_device_ping);
 COMMAND_HANDLER(command_group_list);
 COMMAND_HANDLER(command_group_create);

@@ -292,6 +292,20 @@ enum ota_err command_device_retry(struct command_call *call, struct ota_why *why
 	return OTA_OK;
 }
 
+enum ota_err command_device_revert(struct command_call *call, struct ota_why *why)
+{
+	const struct update *update;
+	enum ota_err err;
+
+	snprintf(call->object, sizeof(call->object), "%s release %" PRIu64, call->args.device,
+		 call->args.release);
+	err = engine_device_revert(call->service->engine, call->args.device, call->args.release,
+				   &update, why);
+	if (!err)
+		show_update(&call->result, update);
+	return err;
+}
+
 enum ota_err command_device_ping(struct command_call *call, struct ota_why *why)
 {
 	const struct device *device = engine_device(call->service->engine, call->args.device);

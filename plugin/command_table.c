@@ -213,6 +213,7 @@ const struct command_row command_rows[] = {
 	READS("device.log", MAINTAINER, DEVICE, device_log_args, device_log),
 	READS("device.why", VIEWER, DEVICE, device_args, device_why),
 	CHANGES("device.retry", DEVELOPER, DEVICE, device_release_args, device_retry),
+	CHANGES("device.revert", DEVELOPER, DEVICE, device_release_args, device_revert),
 	CHANGES("device.ping", MAINTAINER, DEVICE, device_args, device_ping),
 	READS("group.list", VIEWER, PRODUCT, product_page_args, group_list),
 	CHANGES("group.create", DEVELOPER, PRODUCT, group_args, group_create),

@@ -205,6 +205,12 @@ enum ota_err engine_release_act(struct engine *engine, const char *product, uint
 				const struct release **ret_release,
 				struct ota_why *why) OTA_CHECKED;
 
+/* Sends one device back to its previous slot, as a release that was signed so allows.
+ * OTA_CONFLICT when it was not, or when the device does not run what the release brought. */
+enum ota_err engine_device_revert(struct engine *engine, const char *device, uint64_t number,
+				  const struct update **ret_update,
+				  struct ota_why *why) OTA_CHECKED;
+
 /* ---- questions ---- */
 
 const struct product *engine_product(const struct engine *engine, const char *name);

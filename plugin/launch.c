@@ -292,3 +292,34 @@ enum ota_err engine_release_act(struct engine *engine, const char *product_name,
 	*ret_release = release;
 	return engine_flush(engine, why);
 }
+
+enum ota_err engine_device_revert(struct engine *engine, const char *device_id, uint64_t number,
+				  const struct update **ret_update, struct ota_why *why)
+{
+	struct device *device = roster_device(engine, device_id);
+	struct release *release = device ? product_release(device->product, number) : NULL;
+	struct update *update = release ? device_update(device, release) : NULL;
+	enum ota_err err = save_begin(engine, why);
+
+	if (err)
+		return err;
+	if (!update)
+		err = ota_fail(why, OTA_NOT_FOUND, "'%s' has no update of release %llu",
+			       device_id, (unsigned long long)number);
+	else if (!release->document.rollback_on_halt)
+		err = ota_fail(why, OTA_CONFLICT,
+			       "release %llu was not signed with rollback_on_halt: the device "
+			       "would not obey",
+			       (unsigned long long)number);
+	else if (update->state != UPDATE_SUCCEEDED || !device->runs ||
+		 !digest_equal(&device->runs->digest, &release->firmware->image))
+		err = ota_fail(why, OTA_CONFLICT, "'%s' does not run what release %llu brought",
+			       device_id, (unsigned long long)number);
+	if (err) {
+		save_end(engine);
+		return err;
+	}
+	attempt_event(engine, update, UPDATE_EVENT_REVERT);
+	*ret_update = update;
+	return engine_flush(engine, why);
+}

@@ -243,6 +243,23 @@ def test_history_shows_attempts_reports_and_evidence(alice, product, trust, devi
     assert {"device", "update", "release", "firmware"} == {event["type"] for event in events}
 
 
+def test_a_device_is_sent_back_only_where_that_was_signed(alice, product, trust, devices):
+    device = devices(1)[0]
+    image = image_of(product, "2.0")
+    envelope = alice.push(trust, image)
+    back = {"device": "d1", "release": 1}
+    refused("not_found", alice.ask, "device.revert", back)
+    alice.release(trust, envelope, product, rollback_on_halt=True)
+    device.wait_offer()
+    refused("conflict", alice.ask, "device.revert", back)
+    device.version, device.digest = "2.0", image.digest
+    device.report(1, "succeeded")
+    alice.ask("device.revert", back)
+    device.wait(lambda: device.controls("revert"), 5, "revert")
+    alice.release(trust, envelope, product, number=2)
+    refused("conflict", alice.ask, "device.revert", {"device": "d1", "release": 2})
+
+
 def test_events_are_published_as_they_are_stored(alice, product, trust, devices):
     assert alice.subscribe(f"ota/v1/p/{product}/events", 0) == 0
     device = devices(1)[0]
