@@ -6,10 +6,12 @@ import time
 
 from harness.firmware import Image, filler
 
-DEVICES = 500
+# The acceptance run sets 500 devices, 10 kills and 100 releases.
+DEVICES = int(os.environ.get("OTA_DEVICES", "150"))
+KILLS = int(os.environ.get("OTA_KILLS", "1"))
+SILENCE_S = 6 * float(os.environ.get("OTA_TEST_PATIENCE", "1"))
+RELEASES = int(os.environ.get("OTA_RELEASES", "20"))
 WAVES = [{"share": 100}, {"share": 1000}, {"share": 10000}]
-# How often the broker is killed: the acceptance run sets 10.
-KILLS = int(os.environ.get("OTA_KILLS", "3"))
 
 
 def wave_of(name, number):
@@ -28,7 +30,7 @@ def show(alice, product, number=1):
 
 def thresholds(silence_s, bake_s=2):
     return {"success": 9000, "errors": 500, "error_count": 3, "sample": 1, "bake_s": bake_s,
-            "silence_s": silence_s}
+            "silence_s": int(silence_s)}
 
 
 def run_to_halt(alice, fleets, trust, product, silence_s, meanwhile=lambda fleet: None, **how):
@@ -83,7 +85,7 @@ def end_after_retry(alice, fleets, product, fleet, doomed):
 
 def test_three_lost_devices_halt_the_second_wave_and_all_end_after_a_resume(
         alice, fleets, trust, product):
-    fleet, doomed, _ = run_to_halt(alice, fleets, trust, product, silence_s=12)
+    fleet, doomed, _ = run_to_halt(alice, fleets, trust, product, silence_s=SILENCE_S)
     check_halted(alice, product, doomed)
     time.sleep(3)
     check_halted(alice, product, doomed)  # and nobody of the third wave has begun since
@@ -106,7 +108,7 @@ def test_a_broker_killed_again_and_again_comes_to_the_same_end_within_the_limits
             alice.connect()
         fleet.join()
 
-    fleet, doomed, _ = run_to_halt(alice, fleets, trust, product, silence_s=40, meanwhile=kill,
+    fleet, doomed, _ = run_to_halt(alice, fleets, trust, product, silence_s=SILENCE_S + 8 * KILLS, meanwhile=kill,
                                    max_concurrent=10, size=400_000)
     check_halted(alice, product, doomed, ends=("lost", "timed_out"))
     end_after_retry(alice, fleets, product, fleet, doomed)
@@ -140,11 +142,11 @@ def test_a_hundred_releases_while_a_device_sleeps_are_one_offer(alice, devices, 
     sleeper.messages.clear()
     versions = [alice.push(trust, Image(product, version, filler(2000, i)))
                 for i, version in enumerate(("2.0", "3.0"))]
-    for i in range(100):
+    for i in range(RELEASES):
         alice.release(trust, versions[i % 2], product, number=i + 1,
                       mode="fast" if i % 3 else "standard")
     sleeper.join()
-    assert sleeper.wait_offer()["firmware"] == versions[1]
+    assert sleeper.wait_offer()["firmware"] == versions[(RELEASES - 1) % 2]
     time.sleep(1)
     assert len(sleeper.offers()) == 1
 
