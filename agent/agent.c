@@ -241,6 +241,8 @@ enum ota_err agent_new(const struct agent_parts *parts, struct agent **ret_agent
 	agent->signed_time = parts->settings.build_time;
 	if (agent->keep->floor.time > agent->signed_time)
 		agent->signed_time = agent->keep->floor.time;
+	if (agent->journal->entry.reverts >= AGENT_REVERTS_MAX)
+		agent->sit_out_until_ms = agent->now_ms + AGENT_SIT_OUT_MS;
 	outbox_init(&agent->outbox, parts->keep, parts->link, parts->settings.device);
 	enum ota_err err = parts->runner->begin(parts->runner->ctx, why);
 	if (err) {
@@ -319,7 +321,7 @@ uint64_t agent_step(struct agent *agent)
 	link->tick(link->ctx, agent->now_ms);
 	const bool more = take_link_events(agent);
 	wait_ms = agent_act(agent);
-	agent_tell_consent(agent);
+	wait_ms = least(wait_ms, agent_tell_consent(agent));
 	if (outbox_tick(&agent->outbox, agent->now_ms, &next_ms, &why)) {
 		logbook_write(agent->log, LOG_LEVEL_DEBUG, "reports: %s", why.text);
 		next_ms = AGENT_RETRY_MS;
@@ -334,14 +336,14 @@ enum ota_err agent_hold(struct agent *agent, enum consent_gate gate, uint64_t le
 			const char *reason, struct ota_why *why)
 {
 	agent->now_ms = agent->parts.host->boot_ms(agent->parts.host->ctx);
-	agent->action_due_ms = agent->now_ms;
+	agent->action_due_ms = agent->consent_due_ms = agent->now_ms;
 	return consent_hold(&agent->consent, gate, agent->now_ms, lease_ms, reason, why);
 }
 
 void agent_release(struct agent *agent, enum consent_gate gate)
 {
 	consent_release(&agent->consent, gate);
-	agent->action_due_ms = agent->now_ms;
+	agent->action_due_ms = agent->consent_due_ms = 0;
 }
 
 void agent_look(struct agent *agent, struct agent_view *ret_view)

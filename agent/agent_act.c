@@ -55,8 +55,10 @@ static void defer(struct agent *agent, enum consent_gate gate, const char *reaso
 						? UPDATE_DEFERRED
 						: agent_reported(agent_state_of(agent));
 
-	if (agent->is_deferred && !strcmp(agent->deferred, reason))
+	if (agent->is_deferred && (!strcmp(agent->deferred, reason) ||
+				   agent->now_ms < agent->deferred_ms + AGENT_REASON_MS))
 		return;
+	agent->deferred_ms = agent->now_ms;
 	agent->is_deferred = true;
 	text_copy(agent->deferred, sizeof(agent->deferred), reason);
 	logbook_write(agent->log, LOG_LEVEL_INFO, "%s is postponed: %s",
@@ -514,8 +516,6 @@ static enum ota_err end_rolled_back(struct agent *agent, struct ota_why *why)
 				  evidence.attempt == entry->attempt;
 	gather_cause(agent, &boot, &evidence, has_evidence);
 	log = logbook_tail(agent->log, MESSAGE_LOG_MAX);
-	entry->reverted_release = entry->release;
-	entry->reverted_cause = (uint32_t)agent->failure.err;
 	err = agent_report(
 		agent, UPDATE_ROLLED_BACK, KEEP_FINAL, &agent->failure,
 		has_evidence && evidence.log && strlen(evidence.log) > 0 ? evidence.log : log,
@@ -523,7 +523,14 @@ static enum ota_err end_rolled_back(struct agent *agent, struct ota_why *why)
 	agent_evidence_done(&evidence);
 	if (!err)
 		err = keep_remove(agent->keep, KEEP_EVIDENCE, why);
-	return err;
+	if (err)
+		return err;
+	entry->reverts = entry->reverted_release == entry->release ? entry->reverts + 1 : 1;
+	entry->reverted_release = entry->release;
+	entry->reverted_cause = (uint32_t)agent->failure.err;
+	if (entry->reverts >= AGENT_REVERTS_MAX)
+		agent->sit_out_until_ms = agent->now_ms + AGENT_SIT_OUT_MS;
+	return OTA_OK;
 }
 
 enum ota_err agent_end(struct agent *agent, enum agent_action action, struct ota_why *why)

@@ -9,7 +9,9 @@
 #include "state.h"
 
 #define AGENT_EVENTS_PER_STEP 16
-#define AGENT_GATE_POLL_MS    1000  /* the application is asked again */
+#define AGENT_GATE_POLL_MS    1000 /* the application is asked again */
+#define AGENT_REASON_MS	      60000 /* between two reports of a reason that only changed its words \
+				     */
 #define AGENT_GRANT_POLL_MS   20000 /* hello with `trial` is said again */
 #define AGENT_RESTART_POLL_MS 60000 /* a restart that did not come is asked for again */
 #define AGENT_RETRY_MS	      5000  /* after the disk refused */
@@ -19,6 +21,8 @@
 #define AGENT_IGNORE_AFTER    3u
 #define AGENT_IGNORED_MAX     8u
 #define AGENT_TRIES	      3u
+#define AGENT_REVERTS_MAX     3u /* of one release: then it sits out */
+#define AGENT_SIT_OUT_MS      (24u * 3600000u)
 #define AGENT_RESTARTS_MAX    4u  /* asked for without the boot state moving */
 #define AGENT_TRIAL_BOOTS_MAX 50u /* of the agent within one trial */
 
@@ -93,9 +97,11 @@ struct agent {
 	uint64_t signed_time; /* floor of time: build, persisted, signed head */
 	uint64_t broker_time, broker_time_ms;
 	struct consent_gates told;
+	uint64_t told_ms, consent_due_ms, deferred_ms;
 	char told_reason[CONSENT_REASON_MAX + 1];
 	struct agent_ignored ignored[AGENT_IGNORED_MAX];
 	unsigned ignored_next;
+	uint64_t sit_out_until_ms; /* for the release that was reverted again and again */
 	struct ota_why last_error;
 };
 
@@ -164,7 +170,8 @@ enum ota_err agent_load_return(struct agent *agent, struct ota_why *why) OTA_CHE
 /* agent_talk.c */
 void agent_link_event(struct agent *agent, const struct link_event *event);
 void agent_say_hello(struct agent *agent);
-void agent_tell_consent(struct agent *agent);
+/* Says when a gate changed; milliseconds until it may have changed by itself. */
+uint64_t agent_tell_consent(struct agent *agent);
 enum ota_err agent_report(struct agent *agent, enum update_state state,
 			  enum keep_report_kind kind, const struct ota_why *error,
 			  const char *log, const char *reason, struct ota_why *why) OTA_CHECKED;

@@ -153,6 +153,16 @@ static void renew_attempt(struct agent *agent, const void *payload, size_t len,
 	agent_event(agent, EVENT_RESUMED);
 }
 
+/* No ping-pong: whoever offers it again and again (attempts are not signed) gets no restart out
+ * of this device for a day. */
+static bool sits_out(const struct agent *agent, uint64_t number)
+{
+	const struct journal_entry *entry = &agent->journal->entry;
+
+	return entry->reverted_release == number && entry->reverts >= AGENT_REVERTS_MAX &&
+	       agent->now_ms < agent->sit_out_until_ms;
+}
+
 static bool is_in_hand(const struct agent *agent, uint64_t number)
 {
 	return agent_state_of(agent) != AGENT_IDLE && agent->journal->entry.release == number;
@@ -170,6 +180,17 @@ static void take(struct agent *agent, const void *payload, size_t len, struct of
 		logbook_write(agent->log, LOG_LEVEL_DEBUG,
 			      "release %llu, attempt %u was offered before",
 			      (unsigned long long)number, offer->attempt);
+		return;
+	}
+	if (sits_out(agent, number)) {
+		enum ota_err err = OTA_CRASH_LOOP;
+
+		if (!ota_err_from_number(entry->reverted_cause, &err))
+			err = OTA_CRASH_LOOP;
+		err = ota_fail(&why, err,
+			       "release %llu was reverted %u times here and sits out 24 hours",
+			       (unsigned long long)number, entry->reverts);
+		reject(agent, number, offer->attempt, &why);
 		return;
 	}
 	if (is_in_hand(agent, number)) {

@@ -159,6 +159,7 @@ void agent_say_hello(struct agent *agent)
 		hello.slot_size = 0;
 	gather_consent(agent, &hello.consent, hello.reason, &hello.lease_s);
 	agent->told = hello.consent;
+	agent->told_ms = agent->now_ms;
 	text_copy(agent->told_reason, sizeof(agent->told_reason), hello.reason);
 	text_copy(hello.window, sizeof(hello.window), agent->consent.window);
 	fill_update(agent, &hello);
@@ -173,7 +174,18 @@ void agent_say_hello(struct agent *agent)
 		agent_log(agent, LOG_LEVEL_WARNING, &why, "hello");
 }
 
-void agent_tell_consent(struct agent *agent)
+static bool is_news(const struct agent *agent, const struct consent *consent)
+{
+	if (consent->consent.download != agent->told.download ||
+	    consent->consent.install != agent->told.install ||
+	    consent->consent.restart != agent->told.restart)
+		return true;
+	/* A reason may count minutes: that is worth a message now and then. */
+	return strcmp(consent->reason, agent->told_reason) != 0 &&
+	       agent->now_ms >= agent->told_ms + AGENT_REASON_MS;
+}
+
+uint64_t agent_tell_consent(struct agent *agent)
 {
 	AUTO(done_text) struct text payload = {0};
 	struct consent consent = {.v = 1};
@@ -181,13 +193,17 @@ void agent_tell_consent(struct agent *agent)
 	char topic[TOPIC_SIZE];
 
 	if (!agent->online || !agent->welcomed)
-		return;
+		return UINT64_MAX;
+	if (agent->now_ms < agent->consent_due_ms)
+		return agent->consent_due_ms - agent->now_ms;
 	gather_consent(agent, &consent.consent, consent.reason, &consent.lease_s);
-	if (consent.consent.download == agent->told.download &&
-	    consent.consent.install == agent->told.install &&
-	    consent.consent.restart == agent->told.restart &&
-	    !strcmp(consent.reason, agent->told_reason))
-		return;
+	/* An application is asked again; a lease or a window ends by itself. */
+	const uint64_t wait_ms = agent->parts.callbacks.may ? AGENT_GATE_POLL_MS
+				 : consent.lease_s	    ? consent.lease_s * 1000 + 1000
+							    : 30000;
+	agent->consent_due_ms = agent->now_ms + wait_ms;
+	if (!is_news(agent, &consent))
+		return wait_ms;
 	text_copy(consent.window, sizeof(consent.window), agent->consent.window);
 	topic_of(TOPIC_CONSENT, agent->parts.settings.device, topic);
 	enum ota_err err = json_write(&consent_shape, &consent, &payload, &why);
@@ -195,9 +211,11 @@ void agent_tell_consent(struct agent *agent)
 		err = agent->parts.link->publish(agent->parts.link->ctx, topic, payload.data,
 						 payload.len, 1, &why);
 	if (err)
-		return; /* said again with the next step or hello */
+		return wait_ms; /* said again then, or with the next hello */
 	agent->told = consent.consent;
+	agent->told_ms = agent->now_ms;
 	text_copy(agent->told_reason, sizeof(agent->told_reason), consent.reason);
+	return wait_ms;
 }
 
 /* --- control --- */

@@ -30,6 +30,7 @@ static void entry_put(const struct journal_entry *entry, uint8_t payload[JOURNAL
 	}
 	record_put_u64(&at, entry->boot_id);
 	record_put_u32(&at, entry->restarts);
+	record_put_u32(&at, entry->reverts);
 }
 
 static void entry_get(struct journal_entry *entry, const uint8_t payload[JOURNAL_SIZE])
@@ -56,6 +57,7 @@ static void entry_get(struct journal_entry *entry, const uint8_t payload[JOURNAL
 	}
 	entry->boot_id = record_get_u64(&at);
 	entry->restarts = record_get_u32(&at);
+	entry->reverts = record_get_u32(&at);
 }
 
 enum ota_err journal_open(struct journal *journal, const struct disk *disk,

@@ -26,6 +26,7 @@ struct journal_entry {
 	uint64_t fetched;	   /* bytes of blobs fetched in this attempt */
 	uint64_t reverted_release; /* the one that was reverted last: no second automatic try */
 	uint32_t reverted_cause;
+	uint32_t reverts;	/* of that one, in a row */
 	uint64_t boot_id;	/* start of the machine in which the restart was asked for */
 	uint32_t restarts;	/* asked for, to get into the trial or out of it */
 	uint32_t target;	/* enum boot_slot it is written to */

@@ -224,3 +224,26 @@ def test_a_block_version_that_is_not_healthy_is_reverted(machine, plugin):
     assert machine.restarts() == str(agent.slot_a)
     report = plugin.wait_report("d1", "rolled_back", 1)
     assert report["error"]["name"] == "health_check_failed"
+
+
+def test_a_release_that_was_reverted_three_times_sits_out(agents, plugin):
+    agent = agents(settings={"health_command": "/bin/false", "health_timeout": "300ms"}).start()
+    plugin.wait_hello("d1")
+    new = image("2.0", 200_000)
+    for attempt in range(1, 4):
+        plugin.offer("d1", new, 1, attempt=attempt)
+        plugin.wait(lambda: [r for _, r in plugin.reports
+                             if (r["state"], r["attempt"]) == ("rolled_back", attempt)],
+                    30, f"the end of attempt {attempt}")
+    plugin.offer("d1", new, 1, attempt=4)
+    report = plugin.wait_report("d1", "rejected", 1)
+    assert report["attempt"] == 4
+    assert report["error"]["name"] == "health_check_failed"
+    assert "sits out" in report["error"]["message"]
+    agent.configure(health_command=None)
+    agent.kill()
+    plugin.hellos.clear()
+    agent.start()
+    plugin.wait_hello("d1")
+    plugin.offer("d1", image("3.0", 200_000), 2)
+    plugin.wait_report("d1", "succeeded", 2)
