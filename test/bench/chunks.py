@@ -1,16 +1,14 @@
 #!/usr/bin/python3
 """Broker CPU-seconds per GiB of chunks fetched over MQTT, against raw mosquitto publishing the same
 payloads to the same number of clients, and against nginx serving the same file by ranges."""
-import os
 import subprocess
 import time
 
+from nginx import Nginx
 from stage import GIB, Stage, rounds
 
 from harness.client import Client
 from harness.firmware import Image, filler
-from harness.places import Port
-from harness.process import Process, eventually
 
 CASES = ((50, 16 << 20), (1000, 1 << 20))
 CHUNK = 65536
@@ -70,56 +68,16 @@ def raw(stage, count, size):
     return taken
 
 
-def nginx_configuration(stage, directory, port):
-    return f"""
-worker_processes 1; daemon off; pid {directory}/nginx.pid; error_log {directory}/error.log;
-events {{ worker_connections 4096; }}
-http {{
-  access_log off; sendfile on; client_body_temp_path {directory}/t1; proxy_temp_path {directory}/t2;
-  fastcgi_temp_path {directory}/t3; uwsgi_temp_path {directory}/t4; scgi_temp_path {directory}/t5;
-  server {{
-    listen 127.0.0.1:{port} ssl; root {directory};
-    ssl_certificate {stage.pki.broker}.crt; ssl_certificate_key {stage.pki.broker}.key;
-    ssl_client_certificate {stage.pki.ca}; ssl_verify_client on; ssl_protocols TLSv1.3;
-    keepalive_requests 100000;
-  }}
-}}
-"""
-
-
-class Nginx(Process):
-    """One worker; its CPU is counted, the master's is nothing."""
-
-    def worker(self):
-        out = subprocess.run(["ps", "-o", "pid=", "--ppid", str(self.pid)], check=True,
-                             capture_output=True, text=True).stdout.split()
-        return int(out[0])
-
-    def worker_cpu(self):
-        with open(f"/proc/{self.worker()}/stat", encoding="ascii") as file:
-            fields = file.read().rsplit(")", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
 def nginx(stage, count, size):
-    directory = stage.directory / f"nginx{count}"
-    directory.mkdir()
-    (directory / "blob").write_bytes(filler(size))
-    directory.chmod(0o755)
-    stage.directory.chmod(0o755)
-    port = Port()
-    conf = directory / "nginx.conf"
-    conf.write_text(nginx_configuration(stage, directory, port.number))
-    server = stage.keep(Nginx("nginx", ["/usr/sbin/nginx", "-c", conf], directory / "log"))
-    server.start()
-    eventually(lambda: (directory / "nginx.pid").exists(), 10, server.tail)
+    server = stage.keep(Nginx(stage, filler(size))).start()
+    directory = server.directory
     device = stage.pki.device("d1")
     step = 4 * CHUNK
     ranges = [f"{at}-{min(at + step, size) - 1}" for at in range(0, size, step)]
     config = directory / "curl.conf"
     # One connection a device, all its ranges one after another on it, as the agent does.
     config.write_text("\nnext\n".join(
-        f'url = "https://localhost:{port.number}/blob"\nrange = "{one}"\noutput = "/dev/null"\n'
+        f'url = "https://localhost:{server.port}/blob"\nrange = "{one}"\noutput = "/dev/null"\n'
         f'cacert = "{stage.pki.ca}"\ncert = "{device}.crt"\nkey = "{device}.key"\nsilent\nfail'
         for one in ranges))
 
@@ -135,7 +93,6 @@ def nginx(stage, count, size):
         return (server.worker_cpu() - cpu) / (count * size / GIB)
     taken = rounds(measure)
     stage.end(server)
-    port.release()
     return taken
 
 
