@@ -19,7 +19,7 @@ COPY agent /source/agent
 COPY manager /source/manager
 COPY doc /source/doc
 COPY test/CMakeLists.txt /source/test/
-COPY test/fleet /source/test/fleet
+COPY test/fleet/*.c test/fleet/*.h test/fleet/CMakeLists.txt /source/test/fleet/
 RUN cmake -G Ninja -S /source -B /build -DCMAKE_BUILD_TYPE=RelWithDebInfo -DCMAKE_INSTALL_PREFIX=/usr \
 	&& ninja -C /build && DESTDIR=/out ninja -C /build install/strip
 

@@ -4,11 +4,11 @@ payloads to the same number of clients, and against nginx serving the same file 
 import subprocess
 import time
 
-from nginx import Nginx
 from stage import GIB, Stage, rounds
 
 from harness.client import Client
 from harness.firmware import Image, filler
+from nginx import Nginx
 
 CASES = ((50, 16 << 20), (1000, 1 << 20))
 CHUNK = 65536

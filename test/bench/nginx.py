@@ -4,7 +4,7 @@ import pwd
 import subprocess
 
 from harness.places import Port
-from harness.process import Process, eventually
+from harness.process import Process, cpu_seconds, eventually
 
 
 def _configuration(stage, directory, port):
@@ -47,9 +47,7 @@ class Nginx(Process):
     def worker_cpu(self):
         out = subprocess.run(["ps", "-o", "pid=", "--ppid", str(self.pid)], check=True,
                              capture_output=True, text=True).stdout.split()
-        with open(f"/proc/{int(out[0])}/stat", encoding="ascii") as file:
-            fields = file.read().rsplit(")", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return cpu_seconds(int(out[0]))
 
     def close(self):
         super().close()

@@ -69,10 +69,11 @@ class Fleet:
 
     def up(self):
         started = time.monotonic()
-        compose("up", "-d", "--no-build", "--scale", f"agent={self.count}", "--scale", "fleetsim=0",
-                "--scale", "otactl=0", seconds=1200)
+        compose("up", "-d", "--no-build", "broker")
         self.tools = Tools()
+        self.until(lambda: self.tools.otactl("whoami", check=False), 60, "the broker answers")
         self.tools.otactl("product", "create", PRODUCT)
+        compose("up", "-d", "--no-build", "--scale", f"agent={self.count}", "agent", seconds=1200)
         self.until(lambda: len(self.devices()) == self.count, 180,
                    f"{self.count} agents have said hello")
         self.tools.otactl("device", "approve", *[d["device"] for d in self.devices()])
