@@ -211,75 +211,74 @@ static char *with(const char *name, const char *member, const char *value)
 	return string;
 }
 
+static const struct {
+	const char *name, *member, *value, *sentence;
+} beyond_range[] = {
+	{"hello", "v", "2", "hello: 'v' must be an integer from 1 to 1"},
+	{"hello", "nonce", "\"00\"", "hello: 'nonce' must be 32 lower-case"},
+	{"hello", "product", "\"Lamp\"", "hello: 'product' must be text of 1 to 64"},
+	{"hello", "hardware", "\"..\"", "hello: 'hardware' must be"},
+	{"hello", "version", "\"1 4\"", "hello: 'version' must be"},
+	{"hello", "boot", "\"fine\"", "one of normal trial reverted"},
+	{"hello", "slot_size", "9007199254740993", "beyond 2^53"},
+	{"hello", "consent", "{\"download\":true,\"install\":true}",
+	 "'consent.restart' is missing"},
+	{"hello", "trial", "{\"release\":0,\"attempt\":1}", "'trial.release' must be"},
+	{"hello", "update", "{\"release\":1,\"attempt\":1,\"state\":\"\"}",
+	 "'update.state' must be one of targeted"},
+	{"report", "seq", "0", "'seq' must be an integer from 1"},
+	{"report", "attempt", "0", "'attempt' must be"},
+	{"report", "state", "\"targeted\"", "'targeted' is not a device's to say"},
+	{"report", "state", "\"lost\"", "'lost' is not a device's to say"},
+	{"report", "state", "\"offered\"", "'offered' is not a device's"},
+	{"report", "number", "5", "do not belong together"},
+	{"report", "name", "\"no_such\"", "do not belong together"},
+	{"report", "detail", "-1", "'error.detail' must be an integer"},
+	{"offer", "attempt", "0", "'attempt' must be"},
+	{"offer", "release", "\"\"", "'release' must be text of 1 to 65536 bytes"},
+	{"offer", "packs", "[{\"sha256\":\"00\",\"size\":1}]", "'packs[0].sha256' must be 64"},
+	{"offer", "sources", "[\"http://ota.example\"]", "'sources[0]' must be text of 9"},
+	{"offer", "sources", "[\"https://\"]", "'sources[0]' must be text of 9"},
+	{"offer", "sources", "[\"file:///etc/passwd\"]", "'sources[0]' must be"},
+	{"command", "id", "\"\"", "'id' must be text of 1 to 64"},
+	{"command", "args", "[]", "'args' must be an object"},
+	{"command", "args", "{\"a\":1,\"a\":2}", "'args.a' stands there twice"},
+	{"get", "transfer", "0", "'transfer' must be an integer from 1"},
+	{"get", "transfer", "4294967296", "'transfer' must be"},
+	{"get", "ranges", "[]", "array of 1 to 8"},
+	{"get", "ranges", "[[0]]", "'ranges[0]' must be an array of 2 to 2"},
+	{"get", "ranges", "[[0,0]]", "1 to 8 chunks"},
+	{"get", "ranges", "[[0,9]]", "1 to 8 chunks"},
+	{"get", "ranges", "[[0,4],[8,5]]", "1 to 8 chunks"},
+	{"get", "ranges", "[[0,4294967295],[8,2]]", "1 to 8 chunks"},
+	{"get", "ranges", "[0,1]", "'ranges[0]' must be an array"},
+	{"welcome", "type", "\"wipe\"", "'type' must be one of welcome ack"},
+	{"welcome", "shards", "0", "'shards' must be an integer from 1"},
+	{"welcome", "status", "\"admin\"", "'status' must be one of quarantined"},
+	{"ack", "type", "\"grant\"", "'seqs' is no member of it"},
+	{"grant", "type", "\"rehello\"", "is no member of it"},
+	{"cancel", "reason", "\"because\"", "one of aborted superseded"},
+	{"revert", "type", "\"cancel\"", "'reason' is missing"},
+	{"reply", "ok", "false", "'ok' goes with 'result'"},
+	{"refusal", "ok", "true", "'ok' goes with 'result'"},
+	{"uploaded", "upload", "\"a7\"", "'upload' must be text of 16 to 16"},
+};
+
 static void members_beyond_their_range_are_named(void **state)
 {
 	(void)state;
-	static const struct {
-		const char *name, *member, *value, *sentence;
-	} cases[] = {
-		{"hello", "v", "2", "hello: 'v' must be an integer from 1 to 1"},
-		{"hello", "nonce", "\"00\"", "hello: 'nonce' must be 32 lower-case"},
-		{"hello", "product", "\"Lamp\"", "hello: 'product' must be text of 1 to 64"},
-		{"hello", "hardware", "\"..\"", "hello: 'hardware' must be"},
-		{"hello", "version", "\"1 4\"", "hello: 'version' must be"},
-		{"hello", "boot", "\"fine\"", "one of normal trial reverted"},
-		{"hello", "slot_size", "9007199254740993", "beyond 2^53"},
-		{"hello", "consent", "{\"download\":true,\"install\":true}",
-		 "'consent.restart' is missing"},
-		{"hello", "trial", "{\"release\":0,\"attempt\":1}", "'trial.release' must be"},
-		{"hello", "update", "{\"release\":1,\"attempt\":1,\"state\":\"\"}",
-		 "'update.state' must be one of targeted"},
-		{"report", "seq", "0", "'seq' must be an integer from 1"},
-		{"report", "attempt", "0", "'attempt' must be"},
-		{"report", "state", "\"targeted\"", "'targeted' is not a device's to say"},
-		{"report", "state", "\"lost\"", "'lost' is not a device's to say"},
-		{"report", "state", "\"offered\"", "'offered' is not a device's"},
-		{"report", "number", "5", "do not belong together"},
-		{"report", "name", "\"no_such\"", "do not belong together"},
-		{"report", "detail", "-1", "'error.detail' must be an integer"},
-		{"offer", "attempt", "0", "'attempt' must be"},
-		{"offer", "release", "\"\"", "'release' must be text of 1 to 65536 bytes"},
-		{"offer", "packs", "[{\"sha256\":\"00\",\"size\":1}]",
-		 "'packs[0].sha256' must be 64"},
-		{"offer", "sources", "[\"http://ota.example\"]",
-		 "'sources[0]' must be text of 9"},
-		{"offer", "sources", "[\"https://\"]", "'sources[0]' must be text of 9"},
-		{"offer", "sources", "[\"file:///etc/passwd\"]", "'sources[0]' must be"},
-		{"command", "id", "\"\"", "'id' must be text of 1 to 64"},
-		{"command", "args", "[]", "'args' must be an object"},
-		{"command", "args", "{\"a\":1,\"a\":2}", "'args.a' stands there twice"},
-		{"get", "transfer", "0", "'transfer' must be an integer from 1"},
-		{"get", "transfer", "4294967296", "'transfer' must be"},
-		{"get", "ranges", "[]", "array of 1 to 8"},
-		{"get", "ranges", "[[0]]", "'ranges[0]' must be an array of 2 to 2"},
-		{"get", "ranges", "[[0,0]]", "1 to 8 chunks"},
-		{"get", "ranges", "[[0,9]]", "1 to 8 chunks"},
-		{"get", "ranges", "[[0,4],[8,5]]", "1 to 8 chunks"},
-		{"get", "ranges", "[[0,4294967295],[8,2]]", "1 to 8 chunks"},
-		{"get", "ranges", "[0,1]", "'ranges[0]' must be an array"},
-		{"welcome", "type", "\"wipe\"", "'type' must be one of welcome ack"},
-		{"welcome", "shards", "0", "'shards' must be an integer from 1"},
-		{"welcome", "status", "\"admin\"", "'status' must be one of quarantined"},
-		{"ack", "type", "\"grant\"", "'seqs' is no member of it"},
-		{"grant", "type", "\"rehello\"", "is no member of it"},
-		{"cancel", "reason", "\"because\"", "one of aborted superseded"},
-		{"revert", "type", "\"cancel\"", "'reason' is missing"},
-		{"reply", "ok", "false", "'ok' goes with 'result'"},
-		{"refusal", "ok", "true", "'ok' goes with 'result'"},
-		{"uploaded", "upload", "\"a7\"", "'upload' must be text of 16 to 16"},
-	};
-
-	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		AUTO_FREE char *payload = with(cases[i].name, cases[i].member, cases[i].value);
+	for (size_t i = 0; i < sizeof(beyond_range) / sizeof(beyond_range[0]); i++) {
+		AUTO_FREE char *payload = with(beyond_range[i].name, beyond_range[i].member,
+					       beyond_range[i].value);
 		struct ota_why why = {0};
 		union any any;
 		enum ota_err err =
-			read_any(cases[i].name, payload, strlen(payload), &any, &why);
+			read_any(beyond_range[i].name, payload, strlen(payload), &any, &why);
 
 		if (err != OTA_BAD_REQUEST)
-			fail_msg("%s with %s %s was accepted", cases[i].name, cases[i].member,
-				 cases[i].value);
-		assert_contains(why.text, cases[i].sentence);
+			fail_msg("%s with %s %s was accepted", beyond_range[i].name,
+				 beyond_range[i].member, beyond_range[i].value);
+		assert_contains(why.text, beyond_range[i].sentence);
 	}
 }
 
