@@ -55,6 +55,7 @@ const struct verb_option release_make_options[] = {
 	{"rollback-on-halt", NULL, "send updated devices back if it halts", false, false},
 	{"override", NULL, "start although the version succeeded on no device yet (admin)",
 	 false, false},
+	{"number", "N", "its number, when the plugin's cannot be confirmed", false, false},
 	{"dry-run", NULL, "only say whom it would reach", false, false},
 	{"watch", NULL, "then follow it until it has ended", false, false},
 	{"signing-key", "FILE", "release key (default: release_key of the configuration)",
@@ -219,24 +220,36 @@ static void free_trust(struct trust **place)
 	trust_free(*place);
 }
 
+static enum ota_err load_trust(struct tool *tool, struct trust **ret_trust, struct ota_why *why)
+{
+	AUTO_FREE char *root = NULL;
+	size_t len = 0;
+	enum ota_err err = file_read(tool->options.root, ENVELOPE_SIZE_MAX, &root, &len, why);
+
+	if (!err)
+		err = trust_new(root, len, ret_trust, why);
+	return err ? ota_context(why, err, "the root '%s'", tool->options.root) : OTA_OK;
+}
+
+static bool has_root(const struct tool *tool)
+{
+	return tool->options.root && *tool->options.root;
+}
+
 /* Reads the manifest that the plugin shows, verified by the root in our own hands where there
  * is one: what is signed below is a digest, and a broker in wrong hands must not choose it. */
 static enum ota_err read_firmware(struct tool *tool, const char *envelope,
 				  struct trusted_firmware *ret_firmware, struct ota_why *why)
 {
 	AUTO(free_trust) struct trust *trust = NULL;
-	AUTO_FREE char *root = NULL;
 	struct envelope plain = {0};
-	size_t len = 0;
 	enum ota_err err;
 
-	if (tool->options.root && *tool->options.root) {
-		err = file_read(tool->options.root, ENVELOPE_SIZE_MAX, &root, &len, why);
-		if (!err)
-			err = trust_new(root, len, &trust, why);
-		if (!err)
-			err = trust_firmware(trust, envelope, strlen(envelope), ret_firmware,
-					     why);
+	if (has_root(tool)) {
+		err = load_trust(tool, &trust, why);
+		if (err)
+			return err;
+		err = trust_firmware(trust, envelope, strlen(envelope), ret_firmware, why);
 		return err ? ota_context(why, err, "by the root '%s'", tool->options.root)
 			   : OTA_OK;
 	}
@@ -275,6 +288,60 @@ static enum ota_err check_firmware(struct tool *tool, const struct view *shown,
 	return err;
 }
 
+/* The release before this one, as a signature of ours says it. */
+static enum ota_err check_before(struct tool *tool, const struct release_document *release,
+				 struct ota_why *why)
+{
+	AUTO(view_free_place) struct view_tree *tree = NULL;
+	AUTO(tool_args_done) struct tool_args args = {0};
+	AUTO(free_trust) struct trust *trust = NULL;
+	struct trusted_release before = {0};
+	const char *envelope;
+	bool good;
+	enum ota_err err;
+
+	tool_args_string(&args, "product", release->product);
+	tool_args_number(&args, "number", release->number - 1);
+	err = tool_ask(tool, "release.show", &args, &tree, why);
+	if (!err)
+		err = load_trust(tool, &trust, why);
+	envelope = view_text(view_at(view_root(tree), "envelope"));
+	if (!err)
+		err = trust_release(trust, envelope, strlen(envelope), &before, why);
+	if (err)
+		return err;
+	good = !strcmp(before.document.product, release->product) &&
+	       before.document.number == release->number - 1;
+	release_done(&before.document);
+	return good ? OTA_OK : ota_fail(why, OTA_SIGNATURE_INVALID, "it is another release");
+}
+
+/* Devices refuse every number below the highest they have seen: a broker in wrong hands must
+ * not make us sign one so high that none is left above it. */
+static enum ota_err check_number(struct tool *tool, struct release_document *release,
+				 struct ota_why *why)
+{
+	uint64_t given = 0;
+	enum ota_err err =
+		arguments_number(&tool->arguments, "number", 1, JSON_INT_MAX, &given, why);
+
+	if (err || given) {
+		release->number = given;
+		return err;
+	}
+	if (release->number == 1 || !has_root(tool))
+		return OTA_OK;
+	err = check_before(tool, release, why);
+	if (!err)
+		return OTA_OK;
+	return ota_context(why, err,
+			   "the plugin says that this is release %llu, but our root does not "
+			   "confirm release %llu (if its manager was removed: --number %llu)",
+			   (unsigned long long)release->number,
+			   (unsigned long long)release->number - 1,
+			   (unsigned long long)release->number);
+}
+
 /* What only the plugin knows: the next number, and the manifest. */
 static enum ota_err look_up(struct tool *tool, struct release_document *release,
 			    struct ota_why *why)
@@ -294,6 +361,9 @@ static enum ota_err look_up(struct tool *tool, struct release_document *release,
 	release->number = view_number(view_at(view_root(product), "next_number"));
 	if (!release->number)
 		return ota_fail(why, OTA_INTERNAL, "the plugin's answer is broken");
+	err = check_number(tool, release, why);
+	if (err)
+		return err;
 	return check_firmware(tool, view_root(firmware), release, why);
 }
 

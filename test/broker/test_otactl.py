@@ -252,6 +252,13 @@ def test_a_rotated_root_brings_a_new_releaser_and_drops_the_old(thermo, device, 
                   "--signing-key", "new.key")
     assert "done: succeeded 1" in seen
     assert thermo.json("device", "show", "d1")["root"] == 2
+    # The next number hangs on a release that the root in our hands, version 1, does not know.
+    push(thermo, "3.0")
+    status, _, errors = run(thermo, "release", "create", "3.0", "--fast", "--device", "d1",
+                            "--signing-key", "new.key")
+    assert status == REFUSED and "--number 2" in errors
+    thermo("release", "create", "3.0", "--fast", "--device", "d1", "--signing-key", "new.key",
+           "--number", "2", "--watch")
 
 
 @once
