@@ -225,6 +225,7 @@ static void rows_come_back_as_they_were_written(void **state)
 	load(w, STORE_DEVICE);
 	assert_int_equal(w->row_count, 1);
 	assert_string_equal(w->rows[0].device.notes, device.device.notes);
+	free((void *)(uintptr_t)w->rows[0].device.notes);
 	device.device.notes = w->rows[0].device.notes = NULL;
 	assert_memory_equal(&w->rows[0].device, &device.device, sizeof(device.device));
 	load(w, STORE_FIRMWARE);
