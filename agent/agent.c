@@ -243,7 +243,7 @@ enum ota_err agent_new(const struct agent_parts *parts, struct agent **ret_agent
 		agent->signed_time = agent->keep->floor.time;
 	if (agent->journal->entry.reverts >= AGENT_REVERTS_MAX)
 		agent->sit_out_until_ms = agent->now_ms + AGENT_SIT_OUT_MS;
-	outbox_init(&agent->outbox, parts->keep, parts->link, parts->settings.device);
+	postbox_init(&agent->postbox, parts->keep, parts->link, parts->settings.device);
 	enum ota_err err = parts->runner->begin(parts->runner->ctx, why);
 	if (err) {
 		free(agent);
@@ -322,7 +322,7 @@ uint64_t agent_step(struct agent *agent)
 	const bool more = take_link_events(agent);
 	wait_ms = agent_act(agent);
 	wait_ms = least(wait_ms, agent_tell_consent(agent));
-	if (outbox_tick(&agent->outbox, agent->now_ms, &next_ms, &why)) {
+	if (postbox_tick(&agent->postbox, agent->now_ms, &next_ms, &why)) {
 		logbook_write(agent->log, LOG_LEVEL_DEBUG, "reports: %s", why.text);
 		next_ms = AGENT_RETRY_MS;
 	}

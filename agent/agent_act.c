@@ -538,7 +538,7 @@ enum ota_err agent_end(struct agent *agent, enum agent_action action, struct ota
 	const struct journal_entry *entry = &agent->journal->entry;
 	enum update_state state;
 
-	if (outbox_has_final(&agent->outbox, entry->release, entry->attempt))
+	if (postbox_has_final(&agent->postbox, entry->release, entry->attempt))
 		return OTA_OK; /* said before a cut; only the journal did not know */
 	if (action == ACTION_END_SUCCEEDED)
 		return end_succeeded(agent, why);

@@ -5,13 +5,14 @@
 #include "agent.h"
 #include "check.h"
 #include "fetch.h"
-#include "outbox.h"
+#include "postbox.h"
 #include "state.h"
 
 #define AGENT_EVENTS_PER_STEP 16
 #define AGENT_GATE_POLL_MS    1000 /* the application is asked again */
-#define AGENT_REASON_MS	      60000 /* between two reports of a reason that only changed its words \
-				     */
+#define AGENT_REASON_MS                                                                        \
+	60000 /* between two reports of a reason that only changed its words                   \
+	       */
 #define AGENT_GRANT_POLL_MS   20000 /* hello with `trial` is said again */
 #define AGENT_RESTART_POLL_MS 60000 /* a restart that did not come is asked for again */
 #define AGENT_RETRY_MS	      5000  /* after the disk refused */
@@ -56,7 +57,7 @@ struct agent {
 	struct journal *journal;
 	struct keep *keep;
 	struct logbook *log;
-	struct outbox outbox;
+	struct postbox postbox;
 	struct consent_rules consent;
 	struct agent_running running;
 	uint64_t now_ms;

@@ -316,7 +316,7 @@ static void learn_early(struct agent *agent)
 	const struct journal_entry *entry = &agent->journal->entry;
 	struct ota_why why = {0};
 
-	if (outbox_has_final(&agent->outbox, entry->release, entry->attempt)) {
+	if (postbox_has_final(&agent->postbox, entry->release, entry->attempt)) {
 		/* Its end was reported and the cut came before the journal said so. */
 		struct journal_entry idle = *entry;
 

@@ -131,7 +131,7 @@ static bool begin_trial(struct agent *agent)
 	agent->link_fresh = false;
 	agent->online = false;
 	agent->nonce_is_trial = false;
-	outbox_online(&agent->outbox, false);
+	postbox_online(&agent->postbox, false);
 	agent->parts.link->renew(agent->parts.link->ctx);
 	return true;
 }

@@ -57,7 +57,7 @@ enum ota_err agent_report(struct agent *agent, enum update_state state,
 		if (report.error.state == UPDATE_NONE)
 			report.error.state = state;
 	}
-	return outbox_add(&agent->outbox, &report, kind, why);
+	return postbox_add(&agent->postbox, &report, kind, why);
 }
 
 enum ota_err agent_report_other(struct agent *agent, uint64_t release, uint32_t attempt,
@@ -71,7 +71,7 @@ enum ota_err agent_report_other(struct agent *agent, uint64_t release, uint32_t 
 		fill_error(&report, error, NULL);
 		report.error.state = UPDATE_OFFERED;
 	}
-	return outbox_add(&agent->outbox, &report, KEEP_FINAL, why);
+	return postbox_add(&agent->postbox, &report, KEEP_FINAL, why);
 }
 
 /* --- hello and consent --- */
@@ -348,8 +348,8 @@ static void take_control(struct agent *agent, const void *payload, size_t len)
 		take_welcome(agent, &control);
 		break;
 	case CONTROL_ACK:
-		if (outbox_ack(&agent->outbox, control.seqs, control.seq_count, agent->now_ms,
-			       &why))
+		if (postbox_ack(&agent->postbox, control.seqs, control.seq_count, agent->now_ms,
+				&why))
 			agent_log(agent, LOG_LEVEL_WARNING, &why, "acknowledged reports");
 		break;
 	case CONTROL_GRANT:
@@ -432,7 +432,7 @@ static void take_up(struct agent *agent)
 	agent->nonce_is_trial = false;
 	logbook_write(agent->log, LOG_LEVEL_INFO, "connected to the broker");
 	agent_say_hello(agent);
-	outbox_online(&agent->outbox, true);
+	postbox_online(&agent->postbox, true);
 	agent->grant_due_ms = agent->now_ms;
 	if (agent->fetch)
 		fetch_again(agent->fetch);
@@ -448,7 +448,7 @@ static void take_down(struct agent *agent, const struct link_event *event)
 		agent_log(agent, LOG_LEVEL_WARNING, &event->why, "broker");
 	agent->online = false;
 	agent->welcomed = false;
-	outbox_online(&agent->outbox, false);
+	postbox_online(&agent->postbox, false);
 	if (agent_state_of(agent) == AGENT_TRIAL &&
 	    agent->now_ms >= agent->evidence_ms + AGENT_JOURNAL_MS) {
 		agent->evidence_ms = agent->now_ms;

@@ -8,11 +8,11 @@
 
 /* Sent and not yet acknowledged at a time: half of what the plugin's guard lets through at
  * once. */
-#define OUTBOX_WINDOW	  16u
-#define OUTBOX_RESEND_MS  30000u
-#define OUTBOX_RESEND_MAX 600000u
+#define POSTBOX_WINDOW	   16u
+#define POSTBOX_RESEND_MS  30000u
+#define POSTBOX_RESEND_MAX 600000u
 
-struct outbox {
+struct postbox {
 	struct keep *keep;
 	const struct link *link;
 	char topic[TOPIC_SIZE];
@@ -22,17 +22,17 @@ struct outbox {
 	uint64_t resend_ms;
 };
 
-void outbox_init(struct outbox *outbox, struct keep *keep, const struct link *link,
-		 const char *device);
+void postbox_init(struct postbox *postbox, struct keep *keep, const struct link *link,
+		  const char *device);
 /* Numbers the report (its `v` and `seq` are set here) and stores it. Progress is only sent,
  * when online, and not kept: the next one says it all. */
-enum ota_err outbox_add(struct outbox *outbox, struct report *report,
-			enum keep_report_kind kind, struct ota_why *why) OTA_CHECKED;
+enum ota_err postbox_add(struct postbox *postbox, struct report *report,
+			 enum keep_report_kind kind, struct ota_why *why) OTA_CHECKED;
 /* True when a final report of this attempt waits to be acknowledged: the attempt is over. */
-bool outbox_has_final(struct outbox *outbox, uint64_t release, uint32_t attempt);
-void outbox_online(struct outbox *outbox, bool online);
-enum ota_err outbox_ack(struct outbox *outbox, const uint64_t *seqs, unsigned count,
-			uint64_t now_ms, struct ota_why *why) OTA_CHECKED;
+bool postbox_has_final(struct postbox *postbox, uint64_t release, uint32_t attempt);
+void postbox_online(struct postbox *postbox, bool online);
+enum ota_err postbox_ack(struct postbox *postbox, const uint64_t *seqs, unsigned count,
+			 uint64_t now_ms, struct ota_why *why) OTA_CHECKED;
 /* Sends what may be sent; milliseconds until there is more to do. */
-enum ota_err outbox_tick(struct outbox *outbox, uint64_t now_ms, uint64_t *ret_next_ms,
-			 struct ota_why *why) OTA_CHECKED;
+enum ota_err postbox_tick(struct postbox *postbox, uint64_t now_ms, uint64_t *ret_next_ms,
+			  struct ota_why *why) OTA_CHECKED;
