@@ -317,8 +317,7 @@ static void run(struct history *history)
 
 static void random_histories_keep_every_promise(void **unused)
 {
-	uint32_t count = number_from("OTA_HISTORIES", 1000),
-		 first = number_from("OTA_SEED", 1);
+	uint32_t count = number_from("OTA_HISTORIES", 1000), first = number_from("OTA_SEED", 1);
 	uint64_t restarts = 0, offers = 0, repeated = 0;
 
 	(void)unused;
