@@ -321,6 +321,7 @@ uint64_t agent_step(struct agent *agent)
 	link->tick(link->ctx, agent->now_ms);
 	const bool more = take_link_events(agent);
 	wait_ms = agent_act(agent);
+	wait_ms = least(wait_ms, agent_repeat_hello(agent));
 	wait_ms = least(wait_ms, agent_tell_consent(agent));
 	if (postbox_tick(&agent->postbox, agent->now_ms, &next_ms, &why)) {
 		logbook_write(agent->log, LOG_LEVEL_DEBUG, "reports: %s", why.text);

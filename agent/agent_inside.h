@@ -15,6 +15,7 @@
 	       */
 #define AGENT_GRANT_POLL_MS   20000 /* hello with `trial` is said again */
 #define AGENT_RESTART_POLL_MS 60000 /* a restart that did not come is asked for again */
+#define AGENT_HELLO_MS	      60000 /* a hello that was not answered is said again */
 #define AGENT_RETRY_MS	      5000  /* after the disk refused */
 #define AGENT_PROGRESS_MS     2000  /* between two reports of progress */
 #define AGENT_JOURNAL_MS      10000 /* between two notes of progress */
@@ -93,6 +94,7 @@ struct agent {
 
 	/* link */
 	bool online, welcomed;
+	uint64_t hello_due_ms;
 	uint8_t nonce[MESSAGE_NONCE_SIZE];
 	bool nonce_is_trial;
 	uint64_t signed_time; /* floor of time: build, persisted, signed head */
@@ -171,6 +173,8 @@ enum ota_err agent_load_return(struct agent *agent, struct ota_why *why) OTA_CHE
 /* agent_talk.c */
 void agent_link_event(struct agent *agent, const struct link_event *event);
 void agent_say_hello(struct agent *agent);
+/* Says it again when it is due and no welcome came; milliseconds until then. */
+uint64_t agent_repeat_hello(struct agent *agent);
 /* Says when a gate changed; milliseconds until it may have changed by itself. */
 uint64_t agent_tell_consent(struct agent *agent);
 enum ota_err agent_report(struct agent *agent, enum update_state state,

@@ -50,6 +50,14 @@ static bool ignore(struct agent *agent, uint64_t number)
 	return false;
 }
 
+/* For want of memory an offer may be unread, and then nobody knows which one it was: the next
+ * hello, said as if none had been answered, brings it again. */
+static void ask_again(struct agent *agent)
+{
+	agent->welcomed = false;
+	agent->hello_due_ms = agent->now_ms + AGENT_HELLO_MS;
+}
+
 static void reject(struct agent *agent, uint64_t number, uint32_t attempt,
 		   const struct ota_why *error)
 {
@@ -225,10 +233,14 @@ void agent_offer(struct agent *agent, const void *payload, size_t len)
 	if (agent_state_is_committed(agent_state_of(agent)))
 		return; /* this one ends first; the next hello brings the newer */
 	if (offer_read(payload, len, &offer, &why)) {
+		if (why.err == OTA_OUT_OF_MEMORY)
+			ask_again(agent);
 		reject(agent, 0, 1, &why);
 		return;
 	}
 	if (check_offer(&facts, offer.release, offer.firmware, &checked, &number, &why)) {
+		if (why.err == OTA_OUT_OF_MEMORY && number == 0)
+			ask_again(agent);
 		reject(agent, number, offer.attempt, &why);
 		return;
 	}

@@ -172,6 +172,16 @@ void agent_say_hello(struct agent *agent)
 						 payload.len, 1, &why);
 	if (err)
 		agent_log(agent, LOG_LEVEL_WARNING, &why, "hello");
+	agent->hello_due_ms = agent->now_ms + (err ? AGENT_RETRY_MS : AGENT_HELLO_MS);
+}
+
+uint64_t agent_repeat_hello(struct agent *agent)
+{
+	if (!agent->online || agent->welcomed)
+		return UINT64_MAX;
+	if (agent->now_ms >= agent->hello_due_ms)
+		agent_say_hello(agent);
+	return agent->hello_due_ms - agent->now_ms;
 }
 
 static bool is_news(const struct agent *agent, const struct consent *consent)

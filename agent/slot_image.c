@@ -253,7 +253,7 @@ static enum ota_err image_hash(const struct disk *disk, int file, uint64_t size,
 			       const struct slot_watch *watch, struct digest *ret_digest,
 			       struct ota_why *why)
 {
-	struct digest_stream *stream;
+	struct digest_stream *stream = NULL;
 	AUTO_FREE uint8_t *block = malloc(SLOT_READ_SIZE);
 
 	if (!block)

@@ -1,5 +1,6 @@
 /* Power cuts under the whole agent: the core as it is, its storage on a simulated disk, its
- * link to a plugin in memory, its clock and its machine simulated. See sim_cuts.h. */
+ * link to a plugin in memory, its clock and its machine simulated. See sim_cuts.h; and
+ * --memory, with the allocations failing one after the other. */
 #include "agent.h"
 #include "sim_cuts.h"
 #include "sim_plugin.h"
@@ -70,6 +71,40 @@ struct device {
 	struct logbook log;
 	struct agent *agent;
 };
+
+/* --memory: the n-th allocation of the agent fails. */
+static uint64_t memory_left; /* 0: none fails */
+static bool memory_counts, memory_failed;
+
+static bool memory_fails(void)
+{
+	if (!memory_counts || sim_memory_is_ours || memory_left == 0 || --memory_left > 0)
+		return false;
+	memory_failed = true;
+	return true;
+}
+
+void *__real_malloc(size_t size);
+void *__real_calloc(size_t count, size_t size);
+void *__real_realloc(void *old, size_t size);
+void *__wrap_malloc(size_t size);
+void *__wrap_calloc(size_t count, size_t size);
+void *__wrap_realloc(void *old, size_t size);
+
+void *__wrap_malloc(size_t size)
+{
+	return memory_fails() ? NULL : __real_malloc(size);
+}
+
+void *__wrap_calloc(size_t count, size_t size)
+{
+	return memory_fails() ? NULL : __real_calloc(count, size);
+}
+
+void *__wrap_realloc(void *old, size_t size)
+{
+	return memory_fails() ? NULL : __real_realloc(old, size);
+}
 
 static void broken(struct device *device, const char *what, uint64_t number)
 {
@@ -258,7 +293,7 @@ static bool open_slots(struct device *device)
 	} else if (!err) {
 		err = slot_block_open(seam, &part, 1, NULL, &store, &device->slots, &why);
 	}
-	if (err && !sim_disk_is_dead(device->disk))
+	if (err && !sim_disk_is_dead(device->disk) && !memory_failed)
 		broken(device, why.text, 0);
 	return !err;
 }
@@ -303,7 +338,7 @@ static bool open_state(struct device *device)
 			keep_done(&device->keep);
 	}
 	if (err) {
-		if (!sim_disk_is_dead(device->disk))
+		if (!sim_disk_is_dead(device->disk) && !memory_failed)
 			broken(device, why.text, 0);
 		return false;
 	}
@@ -344,7 +379,7 @@ static bool start_agent(struct device *device, const struct host *host,
 		if (err)
 			trust_free(parts.trust);
 	}
-	if (err)
+	if (err && !memory_failed)
 		broken(device, why.text, 0);
 	return !err;
 }
@@ -404,15 +439,20 @@ static bool run_agent(struct device *device)
 	device->restart = device->started_event = false;
 	device->plugin.reachable =
 		device->scenario->temper != TEMPER_MUTE || device->running != 2;
-	if (!open_state(device))
-		return false;
 	if (logbook_init(&device->log, LOG_LEVEL_DEBUG, &why))
 		abort();
+	memory_counts = true;
+	if (!open_state(device)) {
+		memory_counts = false;
+		logbook_done(&device->log);
+		return false;
+	}
 	device->log.quiet = !getenv("OTA_SIM_LOG");
 	if (!device->broken[0] && start_agent(device, &host, &runner)) {
 		idle = step(device);
 		agent_free(device->agent);
 	}
+	memory_counts = false;
 	logbook_done(&device->log);
 	journal_done(&device->journal);
 	keep_done(&device->keep);
@@ -485,6 +525,42 @@ static const char *broken_of(void *ctx)
 	return ((struct device *)ctx)->broken;
 }
 
+/* One update after the other, each with another allocation that fails, until none is left.
+ * Every one must end, and what runs is whole; that it may end as failed is said by name. */
+static int memory_main(void)
+{
+	unsigned ends[UPDATE_STATE_COUNT] = {0};
+	uint64_t n = 0;
+	bool bad = false;
+
+	do {
+		struct device *device = init(0, ++n);
+		bool ended = false;
+		memory_left = n;
+		memory_failed = false;
+		for (unsigned life = 0; life < SIM_LIVES_MAX && !ended && !device->broken[0];
+		     life++) {
+			ended = live(device, false);
+			sim_disk_reopen(device->disk);
+		}
+		if (!ended && !device->broken[0])
+			broken(device, "no end", n);
+		if (ended && device->plugin.finals[0] != 1)
+			broken(device, "final reports", device->plugin.finals[0]);
+		if (device->broken[0])
+			printf("allocation %llu: %s\n", (unsigned long long)n, device->broken);
+		bad = bad || device->broken[0];
+		ends[device->plugin.final[0]]++;
+		done(device);
+	} while (memory_failed);
+	printf("%llu allocations, each failed once:", (unsigned long long)n - 1);
+	for (unsigned state = 0; state < UPDATE_STATE_COUNT; state++)
+		if (ends[state])
+			printf(" %u %s", ends[state], update_state_names[state]);
+	printf("\n");
+	return bad;
+}
+
 int main(int argc, char **argv)
 {
 	const struct sim_subject subject = {
@@ -501,5 +577,7 @@ int main(int argc, char **argv)
 		.broken = broken_of,
 	};
 
+	if (argc == 2 && strcmp(argv[1], "--memory") == 0)
+		return memory_main();
 	return sim_cuts_main(&subject, argc, argv);
 }

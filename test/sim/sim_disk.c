@@ -5,6 +5,8 @@
 
 const char *const sim_survival_names[] = {"nothing", "all", "subset", "torn", "garbage", NULL};
 
+int sim_memory_is_ours;
+
 uint64_t sim_random_next(struct sim_random *random)
 {
 	/* splitmix64 */
@@ -86,9 +88,11 @@ void sim_node_grow(struct sim_node *node, size_t size)
 		room *= 2;
 	if (room == node->room)
 		return;
+	sim_memory_is_ours++;
 	node->now = realloc(node->now, room);
 	node->safe = realloc(node->safe, room);
 	node->dirty = realloc(node->dirty, room / SIM_SECTOR);
+	sim_memory_is_ours--;
 	if (!node->now || !node->safe || !node->dirty)
 		abort();
 	memset(node->now + node->room, 0, room - node->room);

@@ -31,6 +31,9 @@ struct sim_random {
 uint64_t sim_random_next(struct sim_random *random);
 uint64_t sim_random_below(struct sim_random *random, uint64_t bound);
 
+/* While it is not 0 the simulation's own allocations are under way, which do not fail. */
+extern int sim_memory_is_ours;
+
 struct sim_disk;
 
 struct sim_disk *sim_disk_new(uint64_t seed);

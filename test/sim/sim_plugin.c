@@ -292,6 +292,7 @@ static uint64_t link_tick(void *ctx, uint64_t now_ms)
 	if (plugin->gone_for > 0)
 		plugin->gone_for--;
 	bool reachable = plugin->reachable && plugin->gone_for == 0;
+	sim_memory_is_ours++;
 	if (plugin->started && plugin->up && !reachable) {
 		plugin->up = false;
 		post(plugin, LINK_DOWN, TOPIC_OTHER, NULL, 0);
@@ -299,6 +300,7 @@ static uint64_t link_tick(void *ctx, uint64_t now_ms)
 		plugin->up = reachable;
 		post(plugin, reachable ? LINK_UP : LINK_FAILED, TOPIC_OTHER, NULL, 0);
 	}
+	sim_memory_is_ours--;
 	return plugin->up ? UINT64_MAX : 1000;
 }
 
@@ -506,6 +508,7 @@ static enum ota_err link_publish(void *ctx, const char *topic, const void *paylo
 	if (!plugin->up)
 		return ota_fail(why, OTA_CONNECTION_LOST, "not connected");
 	topic_parse(topic, &parsed);
+	sim_memory_is_ours++;
 	if (parsed.kind == TOPIC_HELLO)
 		take_hello(plugin, payload, len);
 	else if (parsed.kind == TOPIC_REPORT)
@@ -514,6 +517,7 @@ static enum ota_err link_publish(void *ctx, const char *topic, const void *paylo
 		take_get(plugin, payload, len);
 	else if (parsed.kind != TOPIC_CONSENT)
 		broken(plugin, "a topic that is not the device's", parsed.kind);
+	sim_memory_is_ours--;
 	return OTA_OK;
 }
 
