@@ -273,7 +273,7 @@ class Demo:
         self.chapter("A kernel for the gateway's raw partitions")
         version = kernel_version(images / "vmlinuz-trixie")
         self.push(images / "vmlinuz-trixie", "gateway", "gateway-x86", version,
-                  "--delta-from", "none")
+                  "--delta-from", "none", "--level", "3")
         self.otactl("release", "create", version, "--product", "gateway", "--fast", "--device",
                     "gateway-1", "--watch")
 
