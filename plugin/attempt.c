@@ -100,7 +100,7 @@ void attempt_deadline(struct engine *engine, struct update *update)
 	bool gated = device->online &&
 		     !(device->gate_download && device->gate_install && device->gate_restart);
 
-	if (update->flags & (UPDATE_WAITING | UPDATE_PENALTY))
+	if (update->flags & (UPDATE_WAITING | UPDATE_PENALTY | UPDATE_CANCELING))
 		return; /* its time is set already */
 	switch ((enum update_state)update->state) {
 	case UPDATE_OFFERED:
@@ -143,8 +143,6 @@ void attempt_deadline(struct engine *engine, struct update *update)
 	if ((update->state == UPDATE_OFFERED || update->state == UPDATE_DEFERRED) &&
 	    device->lease_ms > engine->now && device->lease_ms < due)
 		due = device->lease_ms;
-	if (update->flags & UPDATE_CANCELING)
-		due = engine->now + engine->limits.cancel_ms;
 	timer_set(&engine->timers, update, due);
 }
 
@@ -153,8 +151,8 @@ void attempt_set_state(struct engine *engine, struct update *update, enum update
 	attempt_count(update, -1);
 	update->flags &=
 		(uint16_t) ~(UPDATE_OVERDUE | UPDATE_WAITING | UPDATE_PENALTY | UPDATE_FRESH);
-	if (update_state_is_final(state))
-		update->flags &= (uint16_t)~UPDATE_CANCELING;
+	if (update_state_is_final(state) || update_state_is_committed(state))
+		update->flags &= (uint16_t)~UPDATE_CANCELING; /* answered, or too late */
 	if (state != update->state)
 		update->changed_ms = engine->now;
 	update->state = (uint8_t)state;
@@ -240,7 +238,7 @@ static void act(struct engine *engine, struct update *update, enum update_event 
 		break;
 	case UPDATE_ACT_ASK:
 		update->flags |= UPDATE_CANCELING;
-		attempt_deadline(engine, update);
+		timer_set(&engine->timers, update, engine->now + engine->limits.cancel_ms);
 		rollout_cancel(engine, update->device, update->release, cancel_reason(event));
 		break;
 	case UPDATE_ACT_TELL:

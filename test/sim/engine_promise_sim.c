@@ -56,6 +56,7 @@ static void no_update_stays_in_progress_for_ever(void **unused)
 				until(&w, device, (enum update_state)state);
 			if (!connected)
 				world_cut(&w, device);
+			world_check(&w);
 			assert_int_equal(world_state(&w, device, 1), state);
 			while (!update_state_is_final(world_state(&w, device, 1))) {
 				assert_true(days++ < 9);

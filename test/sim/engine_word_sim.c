@@ -101,13 +101,33 @@ static void progress_after_an_abort_does_not_put_off_its_end(void **unused)
 	world_advance(&w, w.limits.cancel_ms / 2);
 	say(&w, device, 1, UPDATE_DOWNLOADING, OTA_OK); /* it crossed the cancel */
 	say(&w, device, 1, UPDATE_DOWNLOADING, OTA_OK);
-	world_advance(&w, w.limits.cancel_ms - 1);
-	assert_int_equal(world_count(&w, 1, UPDATE_TIMED_OUT), 0);
+	world_advance(&w, w.limits.cancel_ms / 2 - 1);
+	assert_int_equal(world_state(&w, device, 1), UPDATE_DOWNLOADING);
 	world_advance(&w, 1);
 	assert_int_equal(world_state(&w, device, 1), UPDATE_CANCELED);
 	world_hello(&w,
 		    device); /* it has it in hand all the same: told again, not taken back */
 	assert_int_equal(world_state(&w, device, 1), UPDATE_CANCELED);
+	world_stop(&w);
+}
+
+static void abort_that_comes_too_late_is_shown_as_such(void **unused)
+{
+	struct world w;
+	struct sim_device *device = begin(&w);
+
+	(void)unused;
+	fast(&w, "2.0.0");
+	world_work(&w, UPDATE_DOWNLOADING);
+	assert_int_equal(world_act(&w, 1, RELEASE_ACT_ABORT), OTA_OK);
+	say(&w, device, 1, UPDATE_INSTALLING, OTA_OK); /* it crossed the cancel */
+	world_advance(&w, w.limits.cancel_ms);
+	assert_int_equal(world_state(&w, device, 1), UPDATE_INSTALLING);
+	assert_string_equal(world_why(&w, device), "in_hand");
+	text_copy(device->version, NAME_SIZE, "2.0.0");
+	say(&w, device, 1, UPDATE_SUCCEEDED, OTA_OK);
+	assert_int_equal(world_state(&w, device, 1), UPDATE_SUCCEEDED);
+	world_check(&w);
 	world_stop(&w);
 }
 
@@ -129,7 +149,11 @@ static void hello_moves_an_update_forward_and_never_back(void **unused)
 
 	(void)unused;
 	fast(&w, "2.0.0");
-	world_work(&w, UPDATE_DOWNLOADING);
+	hello_in(&w, device, 1, UPDATE_OFFERED);
+	assert_int_equal(world_update(&w, device, 1)->flags >> UPDATE_RANK_SHIFT,
+			 update_rank(UPDATE_OFFERED));
+	hello_in(&w, device, 1, UPDATE_DOWNLOADING);
+	assert_int_equal(world_state(&w, device, 1), UPDATE_DOWNLOADING);
 	hello_in(&w, device, 1, UPDATE_VERIFIED);
 	assert_int_equal(world_state(&w, device, 1), UPDATE_VERIFIED);
 	hello_in(&w, device, 1, UPDATE_DOWNLOADING);
@@ -314,6 +338,7 @@ int main(void)
 		cmocka_unit_test(
 			what_was_removed_stays_removed_although_the_device_calls_it_superseded),
 		cmocka_unit_test(progress_after_an_abort_does_not_put_off_its_end),
+		cmocka_unit_test(abort_that_comes_too_late_is_shown_as_such),
 		cmocka_unit_test(hello_moves_an_update_forward_and_never_back),
 		cmocka_unit_test(who_is_silent_and_comes_back_is_where_it_says),
 		cmocka_unit_test(failure_of_what_is_not_its_target_any_more_is_not_tried_again),
