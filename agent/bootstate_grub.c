@@ -3,7 +3,7 @@
  * format of grub-core/lib/envblk.c. GRUB reads it with its own file system code and writes it
  * in place, sector by sector, so it must stay where it is: it is overwritten, never replaced.
  *
- * The state is one variable, which GRUB's script takes apart with regexp:
+ * The state is one variable, which GRUB's script (doc/boot/grub.cfg) takes apart with regexp:
  *
  *   ota_state=<the state as bootstate_to_text() has it>
  *

@@ -3,10 +3,10 @@
  *   ota_phase (settled armed trying returned), ota_active, ota_trying (a b), ota_tries (0 … 9),
  *   ota_bootable_a, ota_bootable_b, ota_exhausted (0 1)
  *
- * which U-Boot's script reads and, to count a try, writes with one saveenv. Storing the
- * environment writes all of it into the copy that is not in use, with a greater sequence, so
- * seven variables change as one; that needs the redundant form, which is checked. The library
- * does not sync; it is done here. */
+ * which U-Boot's script (doc/boot/uboot.cmd) reads and, to count a try, writes with one
+ * saveenv. Storing the environment writes all of it into the copy that is not in use, with a
+ * greater sequence, so seven variables change as one; that needs the redundant form, which is
+ * checked. The library does not sync; it is done here. */
 #include "bootstate.h"
 
 #include "own.h"
