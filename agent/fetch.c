@@ -220,6 +220,18 @@ static enum ota_err next_group(struct fetch *fetch, bool *ret_found, struct ota_
 	return OTA_OK;
 }
 
+/* A delta that does not decode has most likely met a damaged base. The next groups do not
+ * depend on it; what it owes comes from another pack. */
+static void skip_group(struct fetch *fetch, const struct pack_group *info)
+{
+	for (uint32_t i = 0; i < info->count; i++) {
+		if (segment_is_wanted(fetch, info->first + i))
+			set_bit(fetch->failed, info->first + i);
+	}
+	fetch->in_group = false;
+	fetch->group++;
+}
+
 static enum ota_err feed_groups(struct fetch *fetch, uint64_t offset, const uint8_t *data,
 				size_t len, struct ota_why *why)
 {
@@ -241,7 +253,9 @@ static enum ota_err feed_groups(struct fetch *fetch, uint64_t offset, const uint
 		assert(at >= offset);
 		size_t take = end - at < wants ? (size_t)(end - at) : wants;
 		err = pack_reader_feed(fetch->reader, data + (at - offset), take, why);
-		if (err)
+		if (err == OTA_SEGMENT_HASH_MISMATCH && info.encoding == PACK_DELTA)
+			skip_group(fetch, &info);
+		else if (err)
 			return err;
 	}
 }
