@@ -520,7 +520,8 @@ static struct bytes vector(const char *name)
 		const char *digit = text[i] ? strchr(all, text[i]) : NULL;
 		if (digit) {
 			unsigned value = (unsigned)(digit - all);
-			bytes.at[digits / 2] = (uint8_t)(bytes.at[digits / 2] << 4 | value);
+			bytes.at[digits / 2] =
+				(uint8_t)((unsigned)bytes.at[digits / 2] << 4 | value);
 			digits++;
 		}
 	}
