@@ -95,7 +95,7 @@ const struct option_row config_rows[] = {
 	{ .key = "rate_limit", .kind = OPTION_NUMBER, .offset = AT(rate_limit), .fallback = "0", .bytes = true,
 	  .help = "Bytes a second that a download may take; 0: no limit." },
 	{ .key = "https", .kind = OPTION_BOOL, .offset = AT(https), .fallback = "true",
-	  .help = "Fetch large updates over HTTPS where an offer names servers." },
+	  .help = "Fetch large updates over HTTPS where an offer names servers; without an HTTPS source in the build they come over MQTT." },
 	{ .key = "https_threshold", .kind = OPTION_NUMBER, .offset = AT(https_threshold), .fallback = "4M", .bytes = true,
 	  .help = "Images below this size come over MQTT in any case." },
 	{ .key = "keepalive", .kind = OPTION_DURATION, .offset = AT(keepalive), .fallback = "60s",
