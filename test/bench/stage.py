@@ -136,7 +136,7 @@ class Stage:
         RESULTS.mkdir(parents=True, exist_ok=True)
         (RESULTS / f"{self.name}.json").write_text(json.dumps({
             "name": self.name, "suite": SUITE, "mosquitto": places.broker_version(SUITE),
-            "rounds": ROUNDS, "time": int(time.time()), "rows": self.rows,
+            "rounds": ROUNDS, "load": round(os.getloadavg()[1], 1), "time": int(time.time()), "rows": self.rows,
             "notes": self.notes}, indent=1))
 
 

@@ -13,7 +13,8 @@ HEAD = """# Benchmarks
 
 Each bench measures its peer beside us in the same run on the same machine; only the ratios mean
 anything, and CPU-seconds more than seconds. `./dev bench NAME` runs one again and writes its section
-anew. Medians of the rounds named below.
+anew. Medians of the rounds named below. The load average says how quiet the machine was: above 2, times
+(not CPU-seconds) are those of a busy machine, and ratios of times compare two moments of it.
 
 ![ratios to their targets](benchmarks.svg)
 """
@@ -39,7 +40,7 @@ def section(result):
     when = time.strftime("%Y-%m-%d", time.gmtime(result["time"]))
     lines = [f"\n## {result['name']}\n",
              f"`./dev bench {result['name']}` · Mosquitto {result['mosquitto']} · "
-             f"{result['rounds']} rounds · {when}\n",
+             f"{result['rounds']} rounds · {when} · load average {result['load']} on 2 cores\n",
              "| what | ours | peer | ratio | target | |", "|---|---|---|---|---|---|"]
     for row in result["rows"]:
         peer = f"{number(row['peer'])} ({row['peer_name']})" if row["peer"] is not None else ""

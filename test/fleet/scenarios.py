@@ -159,7 +159,8 @@ def a_standard_release_waits_for_reconnections(fleet):
 
 def a_bad_version_halts_in_its_wave(fleet):
     fleet.push("4.0", BAD)
-    number = fleet.release("4.0", "--fast", "--override", "--waves", "10,50,100", "--bake", "5s")
+    number = fleet.release("4.0", "--fast", "--override", "--waves", "10,50,100", "--bake", "5s",
+                           "--error-count", "1")
     fleet.until(lambda: fleet.show(number)["state"] == "halted", 240, "it is halted")
     shown = fleet.show(number)
     hit = shown["waves"][0]["targeted"]
