@@ -151,8 +151,13 @@ def count_calls(agent, offering):
     """How often each thread-wise call happens in one whole update: the greatest `when`."""
     log = agent.directory / "calls"
     traced = Traced(agent, ["-o", log, "-e", f"trace={CALLS}"]).start()
-    offering.wait_report(agent.device, "succeeded", 1, seconds=90)
-    traced.end()
+    try:
+        offering.wait_report(agent.device, "succeeded", 1, seconds=90)
+    finally:
+        traced.end()
+    agent.start()
+    eventually(lambda: is_settled(agent), 30, agent.tail)
+    agent.stop()  # and with it the application that outlived the traced one
     counts = {}
     for line in log.read_text(errors="replace").splitlines():
         parts = line.split(None, 1)
