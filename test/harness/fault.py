@@ -3,9 +3,10 @@
 
 def inject(agent, calls, what):
     """From its next start on: `what` is strace's, as in error=EIO:when=7+. All its threads
-    are traced; what it starts makes none of these calls."""
+    are traced; what it starts makes none of these calls. strace runs
+    beside it, so that the process to signal is the agent."""
     program = [str(agent.command[-3]), *map(str, agent.command[-2:])]
-    agent.command = ["/usr/bin/strace", "-f", "-qqq", "-e", "signal=none", "-e", "trace=none",
+    agent.command = ["/usr/bin/strace", "-D", "-f", "-qqq", "-e", "signal=none", "-e", "trace=none",
                      "-e", f"inject={calls}:{what}", "--", *program]
     return agent
 
