@@ -42,7 +42,7 @@ engine_start() {
 	cannot "dockerd does not run on this machine"
 }
 
-engine_stop() {
+engine_stop() { # and waits: the next run finds the directory free
 	[ -z "${DOCKERD:-}" ] || {
 		kill "$DOCKERD" 2>/dev/null || true
 		wait "$DOCKERD" 2>/dev/null || true
@@ -105,6 +105,7 @@ finish() {
 	trap - EXIT
 	if [ -n "${COMPOSE:-}" ]; then
 		[ "$status" = 0 ] || $COMPOSE logs --tail=20 broker >&2 || true
+		docker rm -f "$COMPOSE_PROJECT_NAME-tools" >/dev/null 2>&1 || true
 		$COMPOSE down -v --remove-orphans -t 2 >"$STATE/down.log" 2>&1 || true
 	fi
 	engine_stop

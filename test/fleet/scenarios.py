@@ -44,6 +44,7 @@ class Tools:
 
     def __init__(self):
         self.name = f"{PROJECT}-tools"
+        self.close()  # one that an interrupted run left
         run("docker", "run", "-d", "--name", self.name, "--network", f"{PROJECT}_default",
             "-v", f"{PROJECT}_keys:/work", "-e", "XDG_CONFIG_HOME=/work/config",
             f"mosquitto-ota/tools:{os.environ.get('SUITE', 'bookworm')}", "sleep", "100000")
