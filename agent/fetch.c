@@ -2,6 +2,7 @@
  * with the right hash, and is made anew from the slot's content by every fetch. */
 #include "fetch.h"
 
+#include "bitmap.h"
 #include "own.h"
 
 #include <assert.h>
@@ -30,16 +31,6 @@ struct fetch {
 	struct ota_why last;
 };
 
-static bool bit(const uint8_t *map, uint32_t i)
-{
-	return map[i / 8] & (1u << (i % 8));
-}
-
-static void set_bit(uint8_t *map, uint32_t i)
-{
-	map[i / 8] = (uint8_t)(map[i / 8] | 1u << (i % 8));
-}
-
 static bool segment_is_good(const struct fetch *fetch, uint32_t segment, const void *bytes,
 			    size_t len)
 {
@@ -58,9 +49,9 @@ static uint32_t length_of(const struct fetch *fetch, uint32_t segment)
 
 static void mark(struct fetch *fetch, uint32_t segment)
 {
-	if (bit(fetch->have, segment))
+	if (bitmap_has(fetch->have, segment))
 		return;
-	set_bit(fetch->have, segment);
+	bitmap_set(fetch->have, segment);
 	fetch->done += length_of(fetch, segment);
 	fetch->missing--;
 }
@@ -123,7 +114,7 @@ static void start_index(struct fetch *fetch)
 
 static bool segment_is_wanted(const struct fetch *fetch, uint32_t segment)
 {
-	return !bit(fetch->have, segment) && !bit(fetch->failed, segment);
+	return !bitmap_has(fetch->have, segment) && !bitmap_has(fetch->failed, segment);
 }
 
 static bool group_is_wanted(const struct fetch *fetch, uint32_t group)
@@ -174,7 +165,7 @@ static enum ota_err take_segment(void *ctx, uint32_t segment, const void *bytes,
 	struct fetch *fetch = ctx;
 	const struct firmware_component *component = fetch->plan.component;
 
-	if (bit(fetch->have, segment))
+	if (bitmap_has(fetch->have, segment))
 		return OTA_OK;
 	if (segment_is_good(fetch, segment, bytes, len)) {
 		enum ota_err err = fetch->plan.slots->write(
@@ -186,7 +177,7 @@ static enum ota_err take_segment(void *ctx, uint32_t segment, const void *bytes,
 		fetch->bad_in_row = 0;
 		return OTA_OK;
 	}
-	set_bit(fetch->failed, segment);
+	bitmap_set(fetch->failed, segment);
 	if (pack_reader_group(fetch->reader, fetch->group).encoding == PACK_DELTA)
 		return OTA_OK; /* the base is damaged there: another pack has it */
 	fetch->bad_in_row++;
@@ -226,7 +217,7 @@ static void skip_group(struct fetch *fetch, const struct pack_group *info)
 {
 	for (uint32_t i = 0; i < info->count; i++) {
 		if (segment_is_wanted(fetch, info->first + i))
-			set_bit(fetch->failed, info->first + i);
+			bitmap_set(fetch->failed, info->first + i);
 	}
 	fetch->in_group = false;
 	fetch->group++;

@@ -39,7 +39,7 @@ TEXT = re.compile(r"(\.(c|h|py|sh|md|txt|json|js|html|css|conf|yml|cmake|in|serv
 
 def tracked():
     out = subprocess.run(["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
-                         cwd=TREE, check=True, capture_output=True).stdout.decode(errors="replace")
+                         cwd=TREE, check=True, capture_output=True).stdout.decode(errors="surrogateescape")
     return [f for f in out.split("\0") if f and "/vendor/" not in f and (TREE / f).is_file()]
 
 
@@ -107,7 +107,7 @@ def main():
     checked = 0
     for path in tracked():
         if not re.fullmatch(r"[A-Za-z0-9._/+-]+", path):
-            offences.append(f"{path!r}: a file of this name is an accident")
+            offences.append(f"{ascii(path)}: a file of this name is an accident")
         if not TEXT.search("/" + path):
             continue
         text = (TREE / path).read_text(errors="replace")
