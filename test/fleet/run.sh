@@ -100,13 +100,17 @@ images_build() {
 	done
 }
 
+clear_away() {
+	docker rm -f "$COMPOSE_PROJECT_NAME-tools" >/dev/null 2>&1 || true
+	$COMPOSE down -v --remove-orphans -t 2 >"$STATE/down.log" 2>&1 || true
+}
+
 finish() {
 	local status=$?
 	trap - EXIT
 	if [ -n "${COMPOSE:-}" ]; then
 		[ "$status" = 0 ] || $COMPOSE logs --tail=20 broker >&2 || true
-		docker rm -f "$COMPOSE_PROJECT_NAME-tools" >/dev/null 2>&1 || true
-		$COMPOSE down -v --remove-orphans -t 2 >"$STATE/down.log" 2>&1 || true
+		clear_away
 	fi
 	engine_stop
 	exit "$status"
@@ -117,4 +121,5 @@ engine_start
 compose_find
 base_find
 images_build
+clear_away # what an interrupted run left
 /usr/bin/python3 test/fleet/scenarios.py "$@"
