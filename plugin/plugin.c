@@ -193,6 +193,11 @@ static int on_basic_auth(int event, void *data, void *userdata)
 		return MOSQ_ERR_AUTH;
 	if (admission == SERVICE_ADMITTED && !asked->username)
 		return MOSQ_ERR_SUCCESS;
+	/* 2.0 refuses who sends a username once every plugin has deferred; without us, and
+	 * without a password file, it would ask nobody and let him in. */
+	if (admission != SERVICE_ADMITTED &&
+	    service_settings(door.service)->other_clients == SETTINGS_ALLOW)
+		return MOSQ_ERR_SUCCESS;
 	return door.is_21 ? ANSWER_IGNORE : MOSQ_ERR_PLUGIN_DEFER;
 }
 

@@ -10,7 +10,7 @@ enum settings_others {
 
 struct settings {
 	char *store_dir, *trust_root, *admin;
-	int other_topics; /* enum settings_others */
+	int other_topics, other_clients; /* enum settings_others */
 	char **sources;	  /* NULL-terminated */
 	uint64_t shards;
 	uint64_t chunk_budget, chunk_memory; /* chunks */
