@@ -471,6 +471,30 @@ static void guess_id(struct command *command, const char *payload, size_t len)
 	command->id[used] = '\0';
 }
 
+/* A person's client gets ten times what a device gets; a console speaks for many people. */
+static bool take_turn(struct session *session, const struct service *service)
+{
+	uint32_t times = session->identity.role == IDENTITY_CONSOLE ? 100 : 10;
+
+	return guard_take(&session->messages, service_mono_ms(),
+			  service->settings.messages_per_s * times,
+			  service->settings.messages_burst * times, 1);
+}
+
+/* Nothing was done and nothing is recorded, but the sender need not wait in vain. */
+static void refuse_turn(struct command_call *call, const void *payload, size_t len)
+{
+	struct ota_why why = {0};
+	enum ota_err err = ota_fail(&why, OTA_RATE_LIMITED,
+				    "too many commands at once; try again in a moment");
+
+	call->service->figures.rate_limited++;
+	guess_id(&call->command, payload, len);
+	if (call->command.id[0])
+		reply(call, err, &why);
+	call_free(call);
+}
+
 void command_message(struct service *service, struct session *session, const void *payload,
 		     size_t len)
 {
@@ -479,12 +503,6 @@ void command_message(struct service *service, struct session *session, const voi
 	struct ota_why why = {0};
 	enum ota_err err;
 
-	if (!guard_take(&session->messages, service_mono_ms(),
-			service->settings.messages_per_s * 10,
-			service->settings.messages_burst * 10, 1)) {
-		service->figures.rate_limited++;
-		return;
-	}
 	call = calloc(1, sizeof(*call));
 	if (!call)
 		return;
@@ -492,6 +510,10 @@ void command_message(struct service *service, struct session *session, const voi
 	call->identity = session->identity;
 	text_copy(call->who, sizeof(call->who), session->identity.name);
 	text_copy(call->from, sizeof(call->from), session->address);
+	if (!take_turn(session, service)) {
+		refuse_turn(call, payload, len);
+		return;
+	}
 	err = command_read(payload, len, &call->command, &why);
 	if (err) {
 		struct service_deed deed;

@@ -213,7 +213,7 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, 
 
 	(void)version;
 	if (!request) {
-		if (http->stopping || strlen(url) > HTTP_PATH_MAX)
+		if (http->stopping)
 			return MHD_NO;
 		request = request_new(http, connection, url, method);
 		if (!request)

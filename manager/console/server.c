@@ -309,6 +309,11 @@ static void begin(void *ctx, struct http_request *http)
 	struct server *server = ctx;
 	const char *path = http_path(http);
 
+	if (strlen(path) > HTTP_PATH_MAX) {
+		problem_answer_status(http, 414, OTA_TOO_LARGE,
+				      "the path may have at most 1024 bytes");
+		return;
+	}
 	if (strncmp(path, "/v1/", 4) && strcmp(path, "/metrics")) {
 		page_answer(http);
 		return;

@@ -336,3 +336,11 @@ def test_everything_is_there_after_the_broker_was_killed(broker, alice, managers
     broker.restart(kill=True)
     again = managers("alice")
     assert [again.ask(verb, args) for verb, args in verbs] == before
+
+
+def test_too_many_commands_at_once_are_refused_by_name(alice):
+    """Each gets an answer: nobody waits in vain for one that was not even read."""
+    sent = [alice.send("whoami") for _ in range(700)]
+    answers = [alice.reply(identity) for identity in sent]
+    names = {answer["error"]["name"] for answer in answers if not answer["ok"]}
+    assert names <= {"rate_limited"} and sum(answer["ok"] for answer in answers) >= 400

@@ -115,7 +115,7 @@ def one_kill(plugin, agent, point):
     finals = [told for told in seqs.values() if told["state"] == "succeeded"]
     assert len(finals) == 1, f"{point}: {finals}"
     fetched = plugin.fetched[device]
-    assert fetched <= 1.1 * len(NEW.bytes) + 2 * (1 << 20), f"{point}: {fetched} bytes"
+    assert fetched <= 1.1 * len(NEW.bytes) + (1 << 20), f"{point}: {fetched} bytes"
     assert agent.stop() == 0, agent.tail()
     return struck
 

@@ -115,6 +115,9 @@ class Fuzzer:
             path + ("?" + urlencode(query) if query else ""), body, headers
 
 
+CONNECTIONS = int(os.environ.get("OTA_FUZZ_CONNECTIONS", "4"))
+
+
 def fuzz(console, token, seed, count, by_status, failures):
     """Sends `count` requests on one connection."""
     fuzzer, connection = Fuzzer(seed), console.connection()
@@ -138,16 +141,16 @@ def fuzz(console, token, seed, count, by_status, failures):
 
 
 def test_requests_made_from_the_document_never_break_it(console, broker, tokens, devices):
-    """OTA_FUZZ_REQUESTS says how many, on four connections; the seeds are printed."""
+    """OTA_FUZZ_REQUESTS says how many, the seeds are printed."""
     devices(2)
     count = int(os.environ.get("OTA_FUZZ_REQUESTS", "1200"))
     seed = int(os.environ.get("OTA_FUZZ_SEED", "1"))
     by_status, failures, token = collections.Counter(), [], tokens("developer")
     resident = []
     for half in range(2):
-        threads = [threading.Thread(target=fuzz, args=(console, token, seed + 4 * half + i,
-                                                       count // 8, by_status, failures))
-                   for i in range(4)]
+        threads = [threading.Thread(target=fuzz, args=(console, token, seed + CONNECTIONS * half + i,
+                                                       count // (2 * CONNECTIONS), by_status, failures))
+                   for i in range(CONNECTIONS)]
         for thread in threads:
             thread.start()
         for thread in threads:

@@ -186,6 +186,7 @@ def test_bad_input_is_named(api, product):
         "Content-Type": "application/json"}).status == 413
     assert api.ask("PATCH", path).status == 405
     assert api.ask("GET", "/v1/nothing").status == 404
+    assert api.ask("GET", "/v1/" + "x" * 1100).status == 414
     assert api.ask("GET", "/v1/products/none").status == 404
 
 
