@@ -135,32 +135,48 @@ static void on_events(void *ctx, enum ota_err err, const struct ota_why *why,
 	pthread_mutex_unlock(&live->lock);
 }
 
-static void stream_ask(struct live *live, struct stream *stream)
-{
-	struct text args = {0};
-	struct control_request request = {.verb = "status", .token = stream->token};
+/* What is asked for a stream. Sent without the lock: the control client may hold its own while
+ * it calls on_events(), which wants ours. A stream that is being asked for is not freed. */
+struct question {
+	struct stream *stream;
+	char args[NAME_SIZE + 64], token[SERVER_TOKEN_SIZE];
+	bool list;
+};
 
-	if (stream->seq_known) {
-		request.verb = "event.list";
-		text_printf(&args,
-			    "{\"product\":\"%s\",\"after\":\"%" PRIu64 "\",\"limit\":%d}",
-			    stream->product, stream->seq, PAGE);
-		request.args = args.data;
-	}
+static void question_make(struct stream *stream, struct question *question)
+{
+	question->stream = stream;
+	question->list = stream->seq_known;
+	text_copy(question->token, sizeof question->token, stream->token);
+	snprintf(question->args, sizeof question->args,
+		 "{\"product\":\"%s\",\"after\":\"%" PRIu64 "\",\"limit\":%d}", stream->product,
+		 stream->seq, PAGE);
 	stream->asking = true;
-	if (args.failed || control_send(live->control, &request, on_events, stream, NULL)) {
-		stream->asking = false;
-		stream->due_ms = now_ms() + 2 * LIVE_PERIOD_MS;
-		if (!stream->away)
-			stream_event(stream, "away", "{}");
-		stream->away = true;
-	}
-	text_done(&args);
 }
 
-/* Frees the streams that nobody needs any more and asks for those that are due. */
-static void look(struct live *live, uint64_t now)
+static void question_send(struct live *live, const struct question *question)
 {
+	struct control_request request = {.verb = question->list ? "event.list" : "status",
+					  .args = question->list ? question->args : NULL,
+					  .token = question->token};
+	struct stream *stream = question->stream;
+
+	if (!control_send(live->control, &request, on_events, stream, NULL))
+		return;
+	pthread_mutex_lock(&live->lock);
+	stream->asking = false;
+	stream->due_ms = now_ms() + 2 * LIVE_PERIOD_MS;
+	if (!stream->away)
+		stream_event(stream, "away", "{}");
+	stream->away = true;
+	pthread_mutex_unlock(&live->lock);
+}
+
+/* Frees the streams that nobody needs any more and says which are due, at most `max`. */
+static unsigned look(struct live *live, uint64_t now, struct question *ret, unsigned max)
+{
+	unsigned count = 0;
+
 	for (struct stream **at = &live->streams; *at;) {
 		struct stream *stream = *at;
 		if (!stream->out && !stream->asking) {
@@ -169,14 +185,16 @@ static void look(struct live *live, uint64_t now)
 			free(stream);
 			continue;
 		}
-		if (stream->out && !stream->asking && !stream->ending && now >= stream->due_ms)
-			stream_ask(live, stream);
+		if (stream->out && !stream->asking && !stream->ending &&
+		    now >= stream->due_ms && count < max)
+			question_make(stream, &ret[count++]);
 		if (now >= stream->beat_ms) {
 			stream->beat_ms = now + LIVE_BEAT_MS;
 			stream_put(stream, ":\n\n", 3);
 		}
 		at = &stream->next;
 	}
+	return count;
 }
 
 static void *live_loop(void *arg)
@@ -185,8 +203,15 @@ static void *live_loop(void *arg)
 
 	pthread_mutex_lock(&live->lock);
 	while (!live->stopping || live->streams) {
+		struct question questions[16];
 		struct timespec until;
-		look(live, now_ms());
+		unsigned count = look(live, now_ms(), questions, 16);
+		pthread_mutex_unlock(&live->lock);
+		for (unsigned i = 0; i < count; i++)
+			question_send(live, &questions[i]);
+		pthread_mutex_lock(&live->lock);
+		if (count == 16)
+			continue; /* there may be more */
 		clock_gettime(CLOCK_REALTIME, &until);
 		until.tv_nsec += LIVE_PERIOD_MS / 4 * 1000000L;
 		until.tv_sec += until.tv_nsec / 1000000000L;

@@ -51,6 +51,8 @@ enum ota_err server_ask(struct exchange *exchange, const char *verb, const char 
  * plugin would refuse at its end; what counts is still the plugin's own check. Only from a work
  * thread. */
 enum ota_err server_check_developer(struct exchange *exchange, struct ota_why *why) OTA_CHECKED;
+/* OTA_UNAUTHORIZED unless the token is good for anything. Only from a work thread. */
+enum ota_err server_check_token(struct exchange *exchange, struct ota_why *why) OTA_CHECKED;
 /* Answers with the error; a refused token counts as a failed login. */
 void server_refuse(struct exchange *exchange, const struct ota_why *why);
 /* Answers with JSON, an ETag, and 304 where the caller has it already. */

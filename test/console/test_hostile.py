@@ -6,6 +6,7 @@ import random
 import string
 import threading
 
+from harness import places
 from harness.console import Document
 from harness.process import eventually
 
@@ -161,5 +162,7 @@ def test_requests_made_from_the_document_never_break_it(console, broker, tokens,
     print(f"{sum(by_status.values())} requests, seeds from {seed}: "
           f"{dict(sorted(by_status.items()))}; RSS at half and end: "
           f"console {resident[0][0]} {resident[1][0]}, broker {resident[0][1]} {resident[1][1]}")
+    if places.sanitizer_libraries(places.PLUGIN):
+        return  # they keep what is freed for a while
     assert resident[1][0] < resident[0][0] * 1.25 + (8 << 20)
     assert resident[1][1] < resident[0][1] * 1.25 + (8 << 20)
