@@ -107,6 +107,9 @@ static void take_report(struct service *service, struct session *session, const 
 	make_inert(report.error.message, false);
 	make_inert(report.error.log, true);
 	service->figures.reports++;
+	/* Who is past the download has received all that was on its way. */
+	if (report.state != UPDATE_DEFERRED && report.state != UPDATE_DOWNLOADING)
+		delivery_forget(&service->delivery, session->identity.name);
 	err = engine_report(service->engine, session->identity.name, &report, &why);
 	if (err)
 		blame(service, session, "report", &why, err);
