@@ -305,7 +305,7 @@ void compat_release_firmware(void *ctx)
 	struct ota_why why = {0};
 	size_t len;
 	const char *bytes = http_body(exchange->http, &len);
-	enum ota_err err = server_check_token(exchange, &why);
+	enum ota_err err = server_check_developer(exchange, &why);
 
 	if (!err)
 		err = view_read(bytes, len, HTTP_BODY_MAX, &body, &why);
