@@ -153,6 +153,20 @@ enum ota_err tool_product(struct tool *tool, const char **ret_product, struct ot
 	return OTA_OK;
 }
 
+enum ota_err tool_word_args(struct tool *tool, const char *member, struct tool_args *args,
+			    struct ota_why *why)
+{
+	const char *product = NULL;
+	enum ota_err err = tool_product(tool, &product, why);
+
+	if (err)
+		return err;
+	tool_args_string(args, "product", product);
+	if (tool->arguments.word_count)
+		tool_args_string(args, member, tool->arguments.words[0]);
+	return OTA_OK;
+}
+
 /* Asks without echo on the controlling terminal. */
 static bool ask_passphrase(const char *path, char *ret_text, size_t size)
 {

@@ -29,10 +29,14 @@ enum ota_err tool_init(struct tool *tool, int argc, char *const *argv,
 		       struct ota_why *why) OTA_CHECKED;
 void tool_done(struct tool *tool);
 
+struct tool_args;
 enum ota_err tool_connect(struct tool *tool, struct ota_why *why) OTA_CHECKED;
 /* The product: --product, or the configuration's. OTA_BAD_REQUEST when neither says one. */
 enum ota_err tool_product(struct tool *tool, const char **ret_product,
 			  struct ota_why *why) OTA_CHECKED;
+/* The arguments {product, <member>: the first word on the command line, where there is one}. */
+enum ota_err tool_word_args(struct tool *tool, const char *member, struct tool_args *args,
+			    struct ota_why *why) OTA_CHECKED;
 /* Loads a signing key: --signing-key, or `path` from the configuration (`option` names it in
  * the error). The passphrase comes from OTACTL_PASSPHRASE or is asked for on the terminal. */
 enum ota_err tool_signing_key(struct tool *tool, const char *path, const char *option,

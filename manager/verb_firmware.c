@@ -49,23 +49,10 @@ static const struct screen_column pack_columns[] = {
 	{NULL},
 };
 
-static enum ota_err name_args(struct tool *tool, struct tool_args *args, struct ota_why *why)
-{
-	const char *product = NULL;
-	enum ota_err err = tool_product(tool, &product, why);
-
-	if (err)
-		return err;
-	tool_args_string(args, "product", product);
-	if (tool->arguments.word_count)
-		tool_args_string(args, "version", tool->arguments.words[0]);
-	return OTA_OK;
-}
-
 static enum ota_err run_list(struct tool *tool, struct ota_why *why)
 {
 	AUTO(tool_args_done) struct tool_args args = {0};
-	enum ota_err err = name_args(tool, &args, why);
+	enum ota_err err = tool_word_args(tool, "version", &args, why);
 
 	return err ? err
 		   : tool_ask_list(tool, "firmware.list", &args, list_columns,
@@ -78,7 +65,7 @@ static enum ota_err run_show(struct tool *tool, struct ota_why *why)
 	AUTO(tool_args_done) struct tool_args args = {0};
 	AUTO(screen_table_free_place) struct screen_table *packs = NULL;
 	const struct view *each;
-	enum ota_err err = name_args(tool, &args, why);
+	enum ota_err err = tool_word_args(tool, "version", &args, why);
 
 	if (!err)
 		err = tool_ask(tool, "firmware.show", &args, &tree, why);
@@ -98,7 +85,7 @@ static enum ota_err run_show(struct tool *tool, struct ota_why *why)
 static enum ota_err run_delete(struct tool *tool, struct ota_why *why)
 {
 	AUTO(tool_args_done) struct tool_args args = {0};
-	enum ota_err err = name_args(tool, &args, why);
+	enum ota_err err = tool_word_args(tool, "version", &args, why);
 
 	return err ? err : tool_ask_record(tool, "firmware.delete", &args, NULL, why);
 }

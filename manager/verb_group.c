@@ -24,23 +24,10 @@ static const struct screen_column group_columns[] = {
 	{NULL},
 };
 
-static enum ota_err name_args(struct tool *tool, struct tool_args *args, struct ota_why *why)
-{
-	const char *product = NULL;
-	enum ota_err err = tool_product(tool, &product, why);
-
-	if (err)
-		return err;
-	tool_args_string(args, "product", product);
-	if (tool->arguments.word_count)
-		tool_args_string(args, "group", tool->arguments.words[0]);
-	return OTA_OK;
-}
-
 static enum ota_err run_list(struct tool *tool, struct ota_why *why)
 {
 	AUTO(tool_args_done) struct tool_args args = {0};
-	enum ota_err err = name_args(tool, &args, why);
+	enum ota_err err = tool_word_args(tool, "group", &args, why);
 
 	return err ? err
 		   : tool_ask_list(tool, "group.list", &args, list_columns,
@@ -50,7 +37,7 @@ static enum ota_err run_list(struct tool *tool, struct ota_why *why)
 static enum ota_err run_create(struct tool *tool, struct ota_why *why)
 {
 	AUTO(tool_args_done) struct tool_args args = {0};
-	enum ota_err err = name_args(tool, &args, why);
+	enum ota_err err = tool_word_args(tool, "group", &args, why);
 
 	return err ? err : tool_ask_record(tool, "group.create", &args, group_columns, why);
 }
@@ -58,7 +45,7 @@ static enum ota_err run_create(struct tool *tool, struct ota_why *why)
 static enum ota_err run_delete(struct tool *tool, struct ota_why *why)
 {
 	AUTO(tool_args_done) struct tool_args args = {0};
-	enum ota_err err = name_args(tool, &args, why);
+	enum ota_err err = tool_word_args(tool, "group", &args, why);
 
 	return err ? err : tool_ask_record(tool, "group.delete", &args, group_columns, why);
 }
@@ -66,7 +53,7 @@ static enum ota_err run_delete(struct tool *tool, struct ota_why *why)
 static enum ota_err edit(struct tool *tool, const char *member, struct ota_why *why)
 {
 	AUTO(tool_args_done) struct tool_args args = {0};
-	enum ota_err err = name_args(tool, &args, why);
+	enum ota_err err = tool_word_args(tool, "group", &args, why);
 
 	tool_args_strings(&args, member, tool->arguments.words + 1,
 			  tool->arguments.word_count - 1);

@@ -34,15 +34,7 @@ struct live {
 	bool stopping, running;
 };
 
-static uint64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
-/* All functions below that name a stream run under the lock. */
+/* stream_put() to take_events() run under the lock. */
 
 static void stream_put(struct stream *stream, const char *text, size_t len)
 {
@@ -108,7 +100,7 @@ static void on_events(void *ctx, enum ota_err err, const struct ota_why *why,
 
 	pthread_mutex_lock(&live->lock);
 	stream->asking = false;
-	stream->due_ms = now_ms() + LIVE_PERIOD_MS;
+	stream->due_ms = server_now_ms() + LIVE_PERIOD_MS;
 	if (err == OTA_UNAUTHORIZED || err == OTA_FORBIDDEN || err == OTA_NOT_FOUND) {
 		stream_end(stream, ota_err_name(err));
 	} else if (err) {
@@ -165,7 +157,7 @@ static void question_send(struct live *live, const struct question *question)
 		return;
 	pthread_mutex_lock(&live->lock);
 	stream->asking = false;
-	stream->due_ms = now_ms() + 2 * LIVE_PERIOD_MS;
+	stream->due_ms = server_now_ms() + 2 * LIVE_PERIOD_MS;
 	if (!stream->away)
 		stream_event(stream, "away", "{}");
 	stream->away = true;
@@ -205,7 +197,7 @@ static void *live_loop(void *arg)
 	while (!live->stopping || live->streams) {
 		struct question questions[16];
 		struct timespec until;
-		unsigned count = look(live, now_ms(), questions, 16);
+		unsigned count = look(live, server_now_ms(), questions, 16);
 		pthread_mutex_unlock(&live->lock);
 		for (unsigned i = 0; i < count; i++)
 			question_send(live, &questions[i]);
@@ -275,7 +267,7 @@ static void stream_start(struct stream *stream, struct exchange *exchange)
 	if (live->count < LIVE_STREAMS_MAX && !live->stopping)
 		stream->out = http_stream_begin(exchange->http, "text/event-stream", stream);
 	if (stream->out) {
-		stream->beat_ms = now_ms() + LIVE_BEAT_MS;
+		stream->beat_ms = server_now_ms() + LIVE_BEAT_MS;
 		stream->next = live->streams;
 		live->streams = stream;
 		live->count++;

@@ -14,7 +14,7 @@
 
 extern const unsigned char openapi_yaml[], openapi_yaml_end[];
 
-static uint64_t now_ms(void)
+uint64_t server_now_ms(void)
 {
 	struct timespec now;
 
@@ -42,7 +42,7 @@ static bool read_token(const char *header, struct exchange *exchange)
 void server_refuse(struct exchange *exchange, const struct ota_why *why)
 {
 	if (why->err == OTA_UNAUTHORIZED)
-		limit_failed(exchange->server->limit, now_ms(), exchange->peer,
+		limit_failed(exchange->server->limit, server_now_ms(), exchange->peer,
 			     exchange->token_id);
 	problem_answer_why(exchange->http, why);
 }
@@ -300,15 +300,15 @@ static void begin_route(struct server *server, struct exchange *exchange)
 		return;
 	}
 	bool token = read_token(http_header(http, "Authorization"), exchange);
-	if (limit_request(server->limit, now_ms(), exchange->peer, exchange->token_id, &wait_s,
-			  &why)) {
+	if (limit_request(server->limit, server_now_ms(), exchange->peer, exchange->token_id,
+			  &wait_s, &why)) {
 		char seconds[16];
 		snprintf(seconds, sizeof seconds, "%u", wait_s);
 		http_set_header(http, "Retry-After", seconds);
 		problem_answer_why(http, &why);
 	} else if (!token && !exchange->route->open) {
 		if (http_header(http, "Authorization"))
-			limit_failed(server->limit, now_ms(), exchange->peer, "");
+			limit_failed(server->limit, server_now_ms(), exchange->peer, "");
 		problem_answer(http, OTA_UNAUTHORIZED,
 			       "an 'Authorization: Bearer <token>' header is needed");
 	} else if (!body_type_is_right(exchange)) {

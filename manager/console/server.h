@@ -39,6 +39,9 @@ struct exchange {
 	char peer[64];
 };
 
+/* Milliseconds of the monotonic clock. */
+uint64_t server_now_ms(void);
+
 /* The callbacks for http_new(); ctx is the server. */
 extern const struct http_calls server_calls;
 
