@@ -477,11 +477,11 @@ enum ota_err line_wait(struct line *line, uint64_t timeout_ms, bool once, struct
 	bool up;
 
 	pthread_mutex_lock(&line->lock);
-	while (!line->said_up && now < until && !(once && line->tries >= TRIES_ENOUGH)) {
+	while (!(up = line->said_up && line->state == LINE_UP) && now < until &&
+	       !(once && line->tries >= TRIES_ENOUGH)) {
 		wait_change(line, until - now);
 		now = line_now_ms();
 	}
-	up = line->said_up;
 	seen = line->why;
 	pthread_mutex_unlock(&line->lock);
 	return up ? OTA_OK : explain(line, &seen, why);
@@ -497,6 +497,16 @@ bool line_is_up(struct line *line)
 	return up;
 }
 
+/* The library refuses to send some time before it tells that the connection is lost; whoever then
+ * waits for the line must not find it up. */
+static void notice_loss(struct line *line)
+{
+	pthread_mutex_lock(&line->lock);
+	if (line->state == LINE_UP)
+		fall(line, OTA_CONNECTION_LOST, "the connection was lost");
+	pthread_mutex_unlock(&line->lock);
+}
+
 enum ota_err line_publish(struct line *line, const char *topic, const void *payload, size_t len,
 			  struct ota_why *why)
 {
@@ -506,10 +516,12 @@ enum ota_err line_publish(struct line *line, const char *topic, const void *payl
 	if (line->handle)
 		code = MQTTAsync_send(line->handle, topic, (int)len, payload, 1, 0, NULL);
 	pthread_rwlock_unlock(&line->handle_lock);
-	if (code != MQTTASYNC_SUCCESS)
-		return ota_fail(why, OTA_UNREACHABLE, "no connection to the broker (%s)",
-				MQTTAsync_strerror(code));
-	return OTA_OK;
+	if (code == MQTTASYNC_SUCCESS)
+		return OTA_OK;
+	if (code == MQTTASYNC_DISCONNECTED)
+		notice_loss(line);
+	return ota_fail(why, OTA_UNREACHABLE, "no connection to the broker (%s)",
+			MQTTAsync_strerror(code));
 }
 
 /* The lock is held. The slot of the topic, or of "" a free one; -1 when there is none. */
