@@ -497,8 +497,8 @@ bool line_is_up(struct line *line)
 	return up;
 }
 
-/* The library refuses to send some time before it tells that the connection is lost; whoever then
- * waits for the line must not find it up. */
+/* The library refuses to send some time before it tells that the connection is lost; whoever
+ * then waits for the line must not find it up. */
 static void notice_loss(struct line *line)
 {
 	pthread_mutex_lock(&line->lock);
