@@ -44,6 +44,14 @@ struct agent_ignored {
 	uint64_t until_ms; /* 0: not yet ignored */
 };
 
+/* A refusal that waits for the answer to a hello. */
+struct agent_doubt {
+	bool waits;
+	uint64_t number;
+	uint32_t attempt;
+	struct ota_why why;
+};
+
 /* Evidence of a failed version, kept for the version that reports it. */
 struct agent_evidence {
 	uint64_t release;
@@ -104,6 +112,7 @@ struct agent {
 	char told_reason[CONSENT_REASON_MAX + 1];
 	struct agent_ignored ignored[AGENT_IGNORED_MAX];
 	unsigned ignored_next;
+	struct agent_doubt doubt;
 	uint64_t sit_out_until_ms; /* for the release that was reverted again and again */
 	struct ota_why last_error;
 };
@@ -163,6 +172,9 @@ void agent_evidence_done(struct agent_evidence *evidence);
 
 /* agent_offer.c */
 void agent_offer(struct agent *agent, const void *payload, size_t len);
+/* The answer to a hello is there: a refusal that waited for it stands, unless the root is
+ * newer. */
+void agent_end_doubt(struct agent *agent, bool root_is_newer);
 
 /* agent_return.c */
 /* The manager wants the previous version back. */

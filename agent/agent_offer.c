@@ -58,8 +58,8 @@ static void ask_again(struct agent *agent)
 	agent->hello_due_ms = agent->now_ms + AGENT_HELLO_MS;
 }
 
-static void reject(struct agent *agent, uint64_t number, uint32_t attempt,
-		   const struct ota_why *error)
+static void reject_surely(struct agent *agent, uint64_t number, uint32_t attempt,
+			  const struct ota_why *error)
 {
 	struct ota_why why = {0};
 
@@ -69,6 +69,42 @@ static void reject(struct agent *agent, uint64_t number, uint32_t attempt,
 	agent->last_error = *error;
 	if (number && agent_report_other(agent, number, attempt, UPDATE_REJECTED, error, &why))
 		agent_log(agent, LOG_LEVEL_WARNING, &why, "report");
+}
+
+/* A signer may be newer than the root that is known here. The answer to a hello brings the
+ * newer root, and the offer comes again; or it brings none, and the refusal stands. True when
+ * it waits for that answer. */
+static bool doubt(struct agent *agent, uint64_t number, uint32_t attempt,
+		  const struct ota_why *error)
+{
+	const struct agent_ignored *ignored = find_ignored(agent, number);
+
+	if (error->err != OTA_SIGNER_NOT_TRUSTED && error->err != OTA_SIGNATURE_THRESHOLD)
+		return false;
+	if (!agent->online || agent->doubt.waits)
+		return false;
+	if (ignored && agent->now_ms < ignored->until_ms)
+		return false;
+	agent->doubt = (struct agent_doubt){true, number, attempt, *error};
+	agent->welcomed = false;
+	agent_say_hello(agent);
+	return true;
+}
+
+static void reject(struct agent *agent, uint64_t number, uint32_t attempt,
+		   const struct ota_why *error)
+{
+	if (!doubt(agent, number, attempt, error))
+		reject_surely(agent, number, attempt, error);
+}
+
+void agent_end_doubt(struct agent *agent, bool root_is_newer)
+{
+	const struct agent_doubt doubt = agent->doubt;
+
+	agent->doubt.waits = false;
+	if (doubt.waits && !root_is_newer)
+		reject_surely(agent, doubt.number, doubt.attempt, &doubt.why);
 }
 
 /* --- taking one --- */

@@ -230,7 +230,8 @@ uint64_t agent_tell_consent(struct agent *agent)
 
 /* --- control --- */
 
-static void take_roots(struct agent *agent, const struct control *control)
+/* True when one was newer than the root that was known. */
+static bool take_roots(struct agent *agent, const struct control *control)
 {
 	struct ota_why why = {0};
 	bool newer = false;
@@ -253,6 +254,7 @@ static void take_roots(struct agent *agent, const struct control *control)
 	/* Its answer may bring the roots that did not fit into this one. */
 	if (newer && control->root_count == MESSAGE_ROOTS_MAX)
 		agent_say_hello(agent);
+	return newer;
 }
 
 static void take_head(struct agent *agent, const char *text)
@@ -306,7 +308,7 @@ static void take_welcome(struct agent *agent, const struct control *control)
 	if (first)
 		logbook_write(agent->log, LOG_LEVEL_INFO, "the plugin knows this device as %s",
 			      device_status_names[control->status]);
-	take_roots(agent, control);
+	agent_end_doubt(agent, take_roots(agent, control));
 	if (control->head)
 		take_head(agent, control->head);
 	if (first)

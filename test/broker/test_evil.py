@@ -435,6 +435,25 @@ def test_a_revoked_key_releases_nothing_more(scene):
     assert scene.agent.running_bytes() == OLD.bytes
 
 
+def test_a_release_by_a_key_of_the_next_root_waits_for_that_root(scene):
+    dora = Key("dora")
+    document = scene.trust.document()
+    document["keys"].append(dora.entry())
+    releasers = document["releasers"] + [
+        {"key": dora.id, "manager": "dora", "products": [PRODUCT], "groups": ["*"],
+         "actions": ["release"], "not_after": NOW + YEAR}]
+    firmware = scene.trust.firmware(NEW)
+    release = scene.trust.release(PRODUCT, 1, firmware, [dora])
+    scene.offer(release, firmware)
+    assert scene.evil.wait_report("d1", "rejected", 1)["error"]["name"] == STRANGER
+    scene.evil.roots = [root_of(scene, 2, [scene.trust.root_key], keys=document["keys"],
+                                releasers=releasers)]
+    scene.evil.on_hello = lambda device, hello: scene.offer(release, firmware, attempt=2)
+    scene.offer(release, firmware, attempt=2)
+    scene.evil.wait_report("d1", "succeeded", 1, seconds=60)
+    assert scene.evil.states("d1").count("rejected") == 1
+
+
 def test_time_goes_forward_by_signed_heads_only(scene):
     firmware = scene.trust.firmware(NEW)
     short = {"created": NOW, "not_after": NOW + 1000}
