@@ -40,7 +40,7 @@ const struct option_row config_rows[] = {
 	{ .key = "slot", .kind = OPTION_CHOICE, .offset = AT(slot), .fallback = "file", .names = slot_names,
 	  .help = "Where versions live: two image files, two partitions, or behind a program of one's own." },
 	{ .key = "slot_class", .kind = OPTION_STRING, .offset = AT(slot_class), .fallback = "main",
-	  .help = "The slot class that a firmware's component must name." },
+	  .help = "The slot class that a firmware's component must name; exec slots may have up to 8, separated by blanks." },
 	{ .key = "slot_a", .kind = OPTION_PATH, .offset = AT(slot_a), .fallback = "",
 	  .help = "First image file or partition; at the first start it holds the factory version." },
 	{ .key = "slot_b", .kind = OPTION_PATH, .offset = AT(slot_b), .fallback = "",
@@ -49,11 +49,15 @@ const struct option_row config_rows[] = {
 	  .help = "Symbolic link that is kept pointing at the image that runs (file slots)." },
 	{ .key = "slot_program", .kind = OPTION_PATH, .offset = AT(slot_program), .fallback = "",
 	  .help = "Program that is called with verbs (exec slots)." },
+	{ .key = "slot_socket", .kind = OPTION_PATH, .offset = AT(slot_socket), .fallback = "",
+	  .help = "Socket of ota-slot(8), which then writes the partitions, so that the agent needs no right to (block slots)." },
+	{ .key = "slot_user", .kind = OPTION_STRING, .offset = AT(slot_user), .fallback = "ota-agent",
+	  .help = "User whose requests ota-slot takes, beside root's." },
 	{ .key = "slot_size", .kind = OPTION_NUMBER, .offset = AT(slot_size), .fallback = "0", .bytes = true,
 	  .help = "Bytes that an image file may have; 0: what the file system has room for (file slots)." },
 	{ .key = "slot_timeout", .kind = OPTION_DURATION, .offset = AT(slot_timeout), .fallback = "10m",
 	  .min = SECOND, .max = DAY,
-	  .help = "Time that one call of slot_program may take." },
+	  .help = "Time that one call of slot_program may take, or ota-slot be silent." },
 	{ .key = "command", .kind = OPTION_STRING, .offset = AT(command), .fallback = "",
 	  .help = "Application to run and supervise, {slot} being the image's path (file slots); no shell." },
 	{ .key = "stop_timeout", .kind = OPTION_DURATION, .offset = AT(stop_timeout), .fallback = "10s",
@@ -62,7 +66,7 @@ const struct option_row config_rows[] = {
 	{ .key = "boot_state", .kind = OPTION_CHOICE, .offset = AT(boot_state), .fallback = "record", .names = boot_names,
 	  .help = "Who keeps what boots next: our own record, U-Boot's environment or GRUB's." },
 	{ .key = "boot_record", .kind = OPTION_PATH, .offset = AT(boot_record), .fallback = "",
-	  .help = "File or partition of the boot state; default: boot-state in state_dir, /etc/fw_env.config or /boot/grub/grubenv." },
+	  .help = "File or partition of the boot state; default: boot-state in state_dir (with slot_socket in /var/lib/ota-slot), /etc/fw_env.config or /boot/grub/grubenv." },
 	{ .key = "restart_command", .kind = OPTION_STRING, .offset = AT(restart_command), .fallback = "",
 	  .help = "Restarts the machine (block, exec; default: reboot), or the application when command is empty." },
 	{ .key = "health_command", .kind = OPTION_STRING, .offset = AT(health_command), .fallback = "",
@@ -113,18 +117,42 @@ const struct option_row config_rows[] = {
 };
 /* clang-format on */
 
+/* Nobody else but root may be able to change what boots. */
+static enum ota_err check_socket(const struct config *config, const char *where,
+				 struct ota_why *why)
+{
+	size_t len = strlen(config->state_dir);
+
+	if (!config->slot_socket)
+		return OTA_OK;
+	if (config->slot != CONFIG_SLOT_BLOCK)
+		return ota_fail(why, OTA_BAD_REQUEST, "%s: slot_socket needs slot = block",
+				where);
+	if (config->boot_record && !strncmp(config->boot_record, config->state_dir, len) &&
+	    config->boot_record[len] == '/')
+		return ota_fail(why, OTA_BAD_REQUEST,
+				"%s: with slot_socket, boot_record must not lie in state_dir, "
+				"where the agent's user may write",
+				where);
+	return OTA_OK;
+}
+
 static enum ota_err check_slots(const struct config *config, const char *where,
 				struct ota_why *why)
 {
-	if (!name_is_component(config->slot_class))
+	char classes[SLOT_PARTS_MAX][33];
+	unsigned count = config_classes(config, classes);
+
+	if (count == 0 || (count > 1 && config->slot != CONFIG_SLOT_EXEC))
 		return ota_fail(why, OTA_BAD_REQUEST,
-				"%s: slot_class '%s' is not 1 to 32 of a-z 0-9 _ -", where,
-				config->slot_class);
+				"%s: slot_class '%s' is not 1 to 32 of a-z 0-9 _ -%s", where,
+				config->slot_class,
+				count > 1 ? "; several need slot = exec" : "");
 	if (config->slot == CONFIG_SLOT_EXEC) {
 		if (!config->slot_program)
 			return ota_fail(why, OTA_BAD_REQUEST,
 					"%s: slot = exec needs slot_program", where);
-		return OTA_OK;
+		return check_socket(config, where, why);
 	}
 	if (!config->slot_a || !config->slot_b)
 		return ota_fail(why, OTA_BAD_REQUEST, "%s: slot = %s needs slot_a and slot_b",
@@ -134,7 +162,7 @@ static enum ota_err check_slots(const struct config *config, const char *where,
 				where);
 	if (config->slot != CONFIG_SLOT_FILE && config->command)
 		return ota_fail(why, OTA_BAD_REQUEST, "%s: command needs slot = file", where);
-	return OTA_OK;
+	return check_socket(config, where, why);
 }
 
 /* Defaults that follow from other keys. */
@@ -164,7 +192,9 @@ static enum ota_err fill_all(struct config *config, struct ota_why *why)
 	case CONFIG_BOOT_GRUB:
 		return fill(&config->boot_record, "/boot/grub", "grubenv", why);
 	default:
-		return fill(&config->boot_record, config->state_dir, "boot-state", why);
+		return fill(&config->boot_record,
+			    config->slot_socket ? "/var/lib/ota-slot" : config->state_dir,
+			    "boot-state", why);
 	}
 }
 

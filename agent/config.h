@@ -3,6 +3,7 @@
 #pragma once
 
 #include "option.h"
+#include "slot.h"
 
 enum config_slot {
 	CONFIG_SLOT_FILE = 0,
@@ -27,6 +28,7 @@ struct config {
 	bool development;
 	int slot;
 	char *slot_class, *slot_a, *slot_b, *current_link, *slot_program;
+	char *slot_socket, *slot_user;
 	uint64_t slot_size, slot_timeout;
 	char *command;
 	uint64_t stop_timeout;
@@ -56,3 +58,18 @@ enum ota_err config_read(struct config *config, const char *path,
 enum ota_err config_check(struct config *config, const char *where,
 			  struct ota_why *why) OTA_CHECKED;
 void config_done(struct config *config);
+
+/* slot_class taken apart; how many there are, 0 when one is malformed or there are too many. */
+unsigned config_classes(const struct config *config, char ret_classes[SLOT_PARTS_MAX][33]);
+/* Makes the directory of a boot_record that is a file. */
+enum ota_err config_make_record_place(const struct config *config,
+				      struct ota_why *why) OTA_CHECKED;
+/* Where the boot state is kept, opened. */
+enum ota_err config_boot_store(const struct config *config, struct boot_store *ret_store,
+			       struct ota_why *why) OTA_CHECKED;
+/* The slots, written by this process: slot_socket is not looked at. */
+enum ota_err config_slots(const struct config *config, struct slots *ret_slots,
+			  struct ota_why *why) OTA_CHECKED;
+/* The same, or those of ota-slot where slot_socket names it. */
+enum ota_err config_agent_slots(const struct config *config, struct slots *ret_slots,
+				struct ota_why *why) OTA_CHECKED;

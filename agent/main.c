@@ -106,7 +106,7 @@ static void note_boot(const char *path)
 	if (sign_random(bytes, sizeof(bytes), NULL))
 		return;
 	text_from_digest(line, bytes);
-	enum ota_err err = file_replace(path, line, strlen(line), 0600, NULL);
+	enum ota_err err = file_replace(path, line, strlen(line), 0644, NULL);
 	(void)err;
 }
 
@@ -123,12 +123,10 @@ static int boot_select(const char *path)
 		err = ota_fail(&why, OTA_BAD_REQUEST, "exec slots select for themselves");
 	if (!err)
 		err = disk_make_directory(disk_posix(), config.state_dir, 0700, &why);
-	if (!err && config.boot_state == CONFIG_BOOT_UBOOT)
-		err = bootstate_uboot_open(config.boot_record, &store, &why);
-	else if (!err && config.boot_state == CONFIG_BOOT_GRUB)
-		err = bootstate_grub_open(disk_posix(), config.boot_record, &store, &why);
-	else if (!err)
-		err = bootstate_record_open(disk_posix(), config.boot_record, 0, &store, &why);
+	if (!err)
+		err = config_make_record_place(&config, &why);
+	if (!err)
+		err = config_boot_store(&config, &store, &why);
 	if (err)
 		return complain(&why);
 	note_boot(config.boot_file);

@@ -44,47 +44,6 @@ static void alive(void *ctx)
 		agent->alive(agent->alive_ctx);
 }
 
-static enum ota_err open_boot_store(const struct config *config, struct boot_store *ret_store,
-				    struct ota_why *why)
-{
-	switch (config->boot_state) {
-	case CONFIG_BOOT_UBOOT:
-		return bootstate_uboot_open(config->boot_record, ret_store, why);
-	case CONFIG_BOOT_GRUB:
-		return bootstate_grub_open(disk_posix(), config->boot_record, ret_store, why);
-	default:
-		return bootstate_record_open(disk_posix(), config->boot_record, 0, ret_store,
-					     why);
-	}
-}
-
-static enum ota_err open_slots(struct ota_agent *agent, struct ota_why *why)
-{
-	const struct config *config = &agent->config;
-	const char *const classes[] = {config->slot_class};
-	struct slot_part part = {0};
-	struct boot_store store;
-	enum ota_err err;
-
-	if (config->slot == CONFIG_SLOT_EXEC)
-		return slot_exec_open(config->slot_program, classes, 1,
-				      (uint32_t)config->slot_timeout, &agent->own_slots, why);
-	text_copy(part.slot_class, sizeof(part.slot_class), config->slot_class);
-	if (!text_copy(part.path[0], DISK_PATH_SIZE, config->slot_a) ||
-	    !text_copy(part.path[1], DISK_PATH_SIZE, config->slot_b) ||
-	    !text_copy(part.link, DISK_PATH_SIZE,
-		       config->current_link ? config->current_link : ""))
-		return ota_fail(why, OTA_BAD_REQUEST, "a slot's path is too long");
-	err = open_boot_store(config, &store, why);
-	if (err)
-		return ota_context(why, err, "boot state");
-	if (config->slot == CONFIG_SLOT_BLOCK)
-		return slot_block_open(disk_posix(), &part, 1, NULL, &store, &agent->own_slots,
-				       why);
-	return slot_file_open(disk_posix(), &part, 1, config->slot_size, &store,
-			      &agent->own_slots, why);
-}
-
 /* The newest root on record, unless the one in the configuration is newer still. */
 static enum ota_err load_trust(struct ota_agent *agent, struct trust **ret_trust,
 			       struct ota_why *why)
@@ -211,7 +170,7 @@ static enum ota_err open_parts(struct ota_agent *agent, struct ota_why *why)
 	if (!err && lost)
 		logbook_write(&agent->logbook, LOG_LEVEL_WARNING, "the journal is lost");
 	if (!err && !agent->slots) {
-		err = open_slots(agent, why);
+		err = config_agent_slots(config, &agent->own_slots, why);
 		agent->has_slots = !err;
 		agent->slots = &agent->own_slots;
 	}

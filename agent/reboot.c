@@ -41,6 +41,8 @@ static enum ota_err reboot_restart(void *ctx, struct ota_why *why)
 
 	if (reboot->pid)
 		return OTA_OK; /* it is at it */
+	if (slots->restart)
+		return slots->restart(slots->ctx, why);
 	if (reboot->options.selects) {
 		err = slots->boot(slots->ctx, &slot, why);
 		if (err)

@@ -6,7 +6,8 @@
 #include "host.h"
 
 struct reboot_options {
-	const char *command; /* restarts the machine, or the application */
+	/* Restarts the machine, or the application; not needed where the slots restart. */
+	const char *command;
 	/* The boot selector is ours to run: file slots that something else supervises. */
 	bool selects;
 	const struct slots *slots;

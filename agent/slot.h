@@ -84,6 +84,9 @@ struct slots {
 	 * none. */
 	bool (*path)(void *ctx, enum boot_slot slot, unsigned part, char *ret_path,
 		     size_t size);
+	/* Restarts the machine, where the back-end has that right and the agent has not. NULL:
+	 * the agent's own restart_command does. */
+	enum ota_err (*restart)(void *ctx, struct ota_why *why);
 	void (*done)(void *ctx);
 };
 
@@ -112,4 +115,9 @@ enum ota_err slot_block_open(const struct disk *disk, const struct slot_part *pa
 enum ota_err slot_exec_open(const char *program, const char *const *slot_classes,
 			    unsigned part_count, uint32_t timeout_ms, struct slots *ret_slots,
 			    struct ota_why *why) OTA_CHECKED;
+/* The partitions of ota-slot, which listens at `path` and has the right to write them; `parts`
+ * are those of its configuration. `timeout_ms` without a sign of life. */
+enum ota_err slot_remote_open(const char *path, const struct slot_part *parts,
+			      unsigned part_count, uint32_t timeout_ms, struct slots *ret_slots,
+			      struct ota_why *why) OTA_CHECKED;
 void slots_done(struct slots *slots);

@@ -4,6 +4,7 @@ import os
 import time
 
 import pytest
+from harness.agent import Machine
 from harness.firmware import Image
 from harness.process import eventually
 from harness.stock import OLD, agents, image, plugin, relay, relayed, stock  # noqa: F401
@@ -149,33 +150,6 @@ def test_the_application_is_not_touched_before_the_switch_it_allowed(agents, plu
 
 # --- block slots ---
 
-class Machine:
-    """A machine with two partitions, our boot record and a boot selector."""
-
-    def __init__(self, agent, size):
-        self.agent = agent
-        for path in (agent.slot_a, agent.slot_b):
-            with open(path, "r+b" if path.exists() else "w+b") as partition:
-                partition.truncate(size)
-        agent.configure(slot="block", command=None, current_link=None, restart_command="true")
-
-    def boot(self):
-        """Power on: the boot selector decides, the system's agent starts."""
-        path = self.agent.ask("boot-select").strip()
-        self.agent.start()
-        return path
-
-    def restarts(self):
-        """Waits for the restart that the agent asks for, and does it."""
-        self.agent.wait_log("restarting|the new version failed its trial", 30, self.seen)
-        time.sleep(0.3)
-        self.agent.kill()
-        self.seen = len(self.agent.log())
-        return self.boot()
-
-    seen = 0
-
-
 @pytest.fixture
 def machine(agents):
     made = agents(settings={"confirm_timeout": "10s"})
@@ -194,7 +168,7 @@ def test_a_block_slot_is_updated_through_a_boot_selector(machine, plugin):
     plugin.wait_report("d1", "succeeded", 1)
     assert agent.slot_b.read_bytes()[:len(new.bytes)] == new.bytes
     agent.kill()
-    assert agent.ask("boot-select").strip() == str(agent.slot_b)
+    assert machine.select() == str(agent.slot_b)
 
 
 def test_a_system_that_never_comes_up_is_left_after_three_boots(machine, plugin):
@@ -205,7 +179,7 @@ def test_a_system_that_never_comes_up_is_left_after_three_boots(machine, plugin)
     plugin.wait_report("d1", "restarting", 1)
     time.sleep(0.3)
     agent.kill()
-    picked = [agent.ask("boot-select").strip() for _ in range(4)]
+    picked = [machine.select() for _ in range(4)]
     assert picked == [str(agent.slot_b)] * 3 + [str(agent.slot_a)]
     agent.start()
     report = plugin.wait_report("d1", "rolled_back", 1)

@@ -1,10 +1,13 @@
 """Real agents and a real otactl as processes."""
 import json
 import os
+import pwd
+import shutil
 import subprocess
+import time
 
 from . import places
-from .process import Process
+from .process import Process, eventually
 
 
 class Agent(Process):
@@ -62,6 +65,86 @@ class Agent(Process):
     def running_bytes(self):
         """The image that the link of the running slot points to."""
         return self.current.read_bytes()
+
+
+class Machine:
+    """A machine with two partitions, our boot record and a boot selector, which runs as root
+    whoever the agent runs as."""
+
+    def __init__(self, agent, size):
+        self.agent = agent
+        for path in (agent.slot_a, agent.slot_b):
+            with open(path, "r+b" if path.exists() else "w+b") as partition:
+                partition.truncate(size)
+        agent.configure(slot="block", command=None, current_link=None, restart_command="true")
+
+    def boot(self):
+        """Power on: the boot selector decides, the system's agent starts."""
+        path = self.select()
+        self.agent.start()
+        return path
+
+    def select(self):
+        return subprocess.run([places.AGENT, "--config", self.agent.config_path, "boot-select"],
+                              check=True, capture_output=True, text=True,
+                              env={**os.environ, "ASAN_OPTIONS": "detect_leaks=0"}).stdout.strip()
+
+    def restarts(self):
+        """Waits for the restart that the agent asks for, and does it."""
+        self.agent.wait_log("restarting|the new version failed its trial", 30, self.seen)
+        time.sleep(0.3)
+        self.agent.kill()
+        self.seen = len(self.agent.log())
+        return self.boot()
+
+    seen = 0
+
+
+class SlotWriter(Process):
+    """ota-slot for the block slots of an agent, which then runs as the user nobody where the test
+    is root, and may write neither the slots nor the boot state."""
+
+    def __init__(self, agent):
+        self.agent, self.user = agent, pwd.getpwuid(os.geteuid()).pw_name
+        self.socket = agent.directory / "slot.sock"
+        kept = agent.directory / "root"
+        kept.mkdir(mode=0o700)
+        if os.geteuid() == 0:
+            self.user = "nobody"
+            self._give_away()
+        for slot in (agent.slot_a, agent.slot_b):
+            slot.chmod(0o600)
+        agent.configure(slot_socket=self.socket, slot_user=self.user,
+                        boot_record=kept / "boot-state")
+        super().__init__("ota-slot", [places.SLOT, "--config", agent.config_path],
+                         agent.directory / "slot.log")
+
+    def _give_away(self):
+        """What the agent needs becomes nobody's: its program, credentials and state."""
+        agent, user = self.agent, pwd.getpwnam("nobody")
+        program, state = agent.directory / "ota-agent", agent.directory / "state"
+        shutil.copy(places.AGENT, program)
+        state.mkdir(mode=0o700)
+        os.chown(state, user.pw_uid, user.pw_gid)
+        for ending in ("crt", "key"):
+            copy = agent.directory / f"device.{ending}"
+            shutil.copy(f"{agent.certificate}.{ending}", copy)
+            os.chown(copy, user.pw_uid, user.pw_gid)
+        ca = agent.directory / "ca.crt"
+        shutil.copy(agent.broker.pki.ca, ca)
+        ca.chmod(0o644)
+        for above in (agent.directory, *list(agent.directory.parents)[:2]):
+            above.chmod(0o755)
+        agent.configure(cert_file=agent.directory / "device.crt", ca_file=ca,
+                        key_file=agent.directory / "device.key")
+        agent.command = ["/usr/bin/setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}",
+                         "--clear-groups", "--no-new-privs", str(program),
+                         *agent.command[1:]]
+
+    def start(self):
+        super().start()
+        eventually(self.socket.exists, 10, self.tail)
+        return self
 
 
 class Otactl:

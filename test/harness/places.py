@@ -29,6 +29,7 @@ def build_directory():
 BUILD = build_directory()
 PLUGIN = BUILD / "plugin" / "mosquitto_ota.so"
 AGENT = BUILD / "agent" / "ota-agent"
+SLOT = BUILD / "agent" / "ota-slot"
 OTACTL = BUILD / "manager" / "otactl"
 
 

@@ -58,6 +58,35 @@ static void each_bootloader_has_its_own_place(void **state)
 	config_done(&config);
 }
 
+static void the_boot_state_is_out_of_reach_where_root_writes_the_slots(void **state)
+{
+	struct config config;
+	struct ota_why why;
+
+	assert_ok(read_text(state, minimal, "slot = block\nslot_socket = /run/ota-slot.sock\n",
+			    &config, &why),
+		  why);
+	assert_string_equal(config.boot_record, "/var/lib/ota-slot/boot-state");
+	assert_string_equal(config.slot_user, "ota-agent");
+	config_done(&config);
+}
+
+static void exec_slots_have_several_classes(void **state)
+{
+	char classes[SLOT_PARTS_MAX][33];
+	struct config config;
+	struct ota_why why;
+
+	assert_ok(read_text(state, minimal,
+			    "slot = exec\nslot_program = /p\nslot_class = sensor  radio\n",
+			    &config, &why),
+		  why);
+	assert_int_equal(config_classes(&config, classes), 2);
+	assert_string_equal(classes[0], "sensor");
+	assert_string_equal(classes[1], "radio");
+	config_done(&config);
+}
+
 static void what_cannot_work_is_refused_by_key(void **state)
 {
 	static const struct {
@@ -75,6 +104,13 @@ static void what_cannot_work_is_refused_by_key(void **state)
 		{"reconnect_min = 10s\nreconnect_max = 1s\n", "reconnect_min"},
 		{"rate_limit = fast\n", "rate_limit"},
 		{"socket = control\n", "socket"},
+		{"slot_socket = /run/ota-slot.sock\n", "slot_socket needs slot = block"},
+		{"slot = block\nslot_socket = slot.sock\n", "slot_socket"},
+		{"slot = block\nslot_socket = /run/s\nboot_record = /var/lib/ota-agent/b\n",
+		 "boot_record must not lie in state_dir"},
+		{"slot_class = rootfs kernel\n", "several need slot = exec"},
+		{"slot = exec\nslot_program = /p\nslot_class = a b c d e f g h i\n",
+		 "slot_class"},
 	};
 
 	for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
@@ -146,6 +182,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		IN_PLACE(a_minimal_file_gets_the_defaults),
 		IN_PLACE(each_bootloader_has_its_own_place),
+		IN_PLACE(the_boot_state_is_out_of_reach_where_root_writes_the_slots),
+		IN_PLACE(exec_slots_have_several_classes),
 		IN_PLACE(what_cannot_work_is_refused_by_key),
 		IN_PLACE(every_required_key_is_missed_by_name),
 		IN_PLACE(a_broker_is_a_host_and_a_port),
