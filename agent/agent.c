@@ -347,6 +347,11 @@ void agent_release(struct agent *agent, enum consent_gate gate)
 	agent->action_due_ms = agent->consent_due_ms = 0;
 }
 
+const struct root_document *agent_root(const struct agent *agent)
+{
+	return trust_root(agent->parts.trust);
+}
+
 void agent_look(struct agent *agent, struct agent_view *ret_view)
 {
 	const struct journal_entry *entry = &agent->journal->entry;

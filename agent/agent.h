@@ -84,3 +84,5 @@ enum ota_err agent_hold(struct agent *agent, enum consent_gate gate, uint64_t le
 			const char *reason, struct ota_why *why) OTA_CHECKED;
 void agent_release(struct agent *agent, enum consent_gate gate);
 void agent_look(struct agent *agent, struct agent_view *ret_view);
+/* The trust root of now; until the next step. */
+const struct root_document *agent_root(const struct agent *agent);

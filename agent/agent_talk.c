@@ -251,8 +251,9 @@ static bool take_roots(struct agent *agent, const struct control *control)
 		logbook_write(agent->log, LOG_LEVEL_INFO, "trust root version %llu",
 			      (unsigned long long)trust_root(agent->parts.trust)->version);
 	}
-	/* Its answer may bring the roots that did not fit into this one. */
-	if (newer && control->root_count == MESSAGE_ROOTS_MAX)
+	/* The plugin is to know who has it; and the answer may bring the roots that did not fit
+	 * into this one. */
+	if (newer)
 		agent_say_hello(agent);
 	return newer;
 }

@@ -24,7 +24,7 @@ const struct option_row config_rows[] = {
 	{ .key = "broker", .kind = OPTION_STRING, .offset = AT(broker),
 	  .help = "The Mosquitto to connect to, as host:port; the host must stand in its certificate." },
 	{ .key = "ca_file", .kind = OPTION_PATH, .offset = AT(ca_file),
-	  .help = "CA certificates (PEM) that the broker's certificate must descend from; no others are trusted." },
+	  .help = "CA certificates (PEM) that the broker's certificate must descend from; besides these only the trust root's anchors are trusted." },
 	{ .key = "cert_file", .kind = OPTION_PATH, .offset = AT(cert_file),
 	  .help = "This device's certificate (PEM); its common name is the device's id." },
 	{ .key = "key_file", .kind = OPTION_PATH, .offset = AT(key_file),

@@ -61,7 +61,11 @@ struct link {
 
 struct link_options {
 	const char *broker; /* host:port; an IPv6 address stands in brackets */
-	const char *ca_file, *cert_file, *key_file;
+	const char *cert_file, *key_file;
+	/* The file of CAs for the next connection: asked in tick(), before each; what it
+	 * answers lives as long as the link. */
+	const char *(*ca_file)(void *ctx);
+	void *ca_ctx;
 	const char *device; /* CN of cert_file: the client id and the topics */
 	uint64_t keepalive_ms, reconnect_min_ms, reconnect_max_ms;
 };

@@ -32,6 +32,7 @@ struct paho_box {
 
 struct paho {
 	struct link_options options;
+	const char *ca_file; /* of the connection of now */
 	struct paho_box *box;
 	MQTTAsync handle;
 	atomic_uint connection; /* written in the agent's thread */
@@ -173,8 +174,7 @@ static void explain_failure(struct paho *paho, const MQTTAsync_failureData5 *dat
 			    struct ota_why *why)
 {
 	const struct link_options *options = &paho->options;
-	const struct tls_files files = {options->ca_file, options->cert_file,
-					options->key_file};
+	const struct tls_files files = {paho->ca_file, options->cert_file, options->key_file};
 	enum ota_err err = OTA_OK;
 
 	if (data->reasonCode >= MQTTREASONCODE_UNSPECIFIED_ERROR) {
@@ -397,7 +397,8 @@ enum ota_err paho_connect(struct paho *paho, unsigned connection, struct ota_why
 	tls.enableServerCertAuth = 1;
 	tls.verify = 1;
 	tls.disableDefaultTrustStore = 1;
-	tls.trustStore = options->ca_file;
+	paho->ca_file = options->ca_file(options->ca_ctx);
+	tls.trustStore = paho->ca_file;
 	tls.keyStore = options->cert_file;
 	tls.privateKey = options->key_file;
 	tls.sslVersion = MQTT_SSL_VERSION_TLS_1_2;

@@ -7,6 +7,7 @@
 #include "agent.h"
 #include "config.h"
 #include "local.h"
+#include "tls_anchors.h"
 
 #include <pthread.h>
 
@@ -19,6 +20,7 @@ struct ota_agent {
 	struct journal journal;
 	struct slots own_slots;
 	const struct slots *slots;
+	struct tls_anchors anchors;
 	struct link link;
 	struct host host;
 	struct runner runner;

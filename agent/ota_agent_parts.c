@@ -99,12 +99,20 @@ static enum ota_err open_runner(struct ota_agent *agent, struct ota_why *why)
 	return reboot_new(&options, &agent->runner, why);
 }
 
+static const char *ca_file(void *ctx)
+{
+	const struct ota_agent *agent = ctx;
+
+	return tls_anchors_file(&agent->anchors, agent_root(agent->core));
+}
+
 static enum ota_err open_link(struct ota_agent *agent, struct ota_why *why)
 {
 	const struct config *config = &agent->config;
 	const struct link_options options = {
 		.broker = config->broker,
-		.ca_file = config->ca_file,
+		.ca_file = ca_file,
+		.ca_ctx = agent,
 		.cert_file = config->cert_file,
 		.key_file = config->key_file,
 		.device = agent->device,
@@ -113,7 +121,10 @@ static enum ota_err open_link(struct ota_agent *agent, struct ota_why *why)
 		.reconnect_max_ms = config->reconnect_max,
 	};
 
-	return link_new(&options, &agent->link, why);
+	enum ota_err err = tls_anchors_init(&agent->anchors, disk_posix(), config->state_dir,
+					    config->ca_file, why);
+
+	return err ? err : link_new(&options, &agent->link, why);
 }
 
 /* Two agents with one state would ruin it. The lock of one that was just killed is gone with

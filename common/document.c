@@ -126,7 +126,8 @@ static const struct json_field root_fields[] = {
 	 .max = FLOORS_MAX, .element = &floor_element,
 	 .count_offset = offsetof(struct root_document, floor_count)},
 	{"anchors", JSON_ARRAY, JSON_OPTIONAL, AT(root_document, anchors),
-	 .size = sizeof(struct root_anchor), .max = 8, .element = &anchor_element,
+	 .size = sizeof(struct root_anchor), .max = ROOT_ANCHORS_MAX,
+	 .element = &anchor_element,
 	 .count_offset = offsetof(struct root_document, anchor_count)},
 	END,
 };

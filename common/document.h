@@ -58,6 +58,8 @@ struct root_floor {
 	uint64_t security_version;
 };
 
+#define ROOT_ANCHORS_MAX 8
+
 struct root_anchor {
 	char *der_base64;
 };

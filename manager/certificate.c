@@ -134,6 +134,70 @@ enum ota_err certificate_read(const char *path, struct certificate *ret_certific
 	return OTA_OK;
 }
 
+static enum ota_err tell_one(X509 *x509, certificate_told each, void *ctx, struct ota_why *why)
+{
+	AUTO_FREE char *base64 = NULL;
+	struct certificate certificate;
+	unsigned char *der = NULL;
+	int len = i2d_X509(x509, &der);
+	enum ota_err err = OTA_OUT_OF_MEMORY;
+
+	if (len > 0)
+		err = text_base64(der, (size_t)len, &base64, why);
+	OPENSSL_free(der);
+	if (err)
+		return ota_fail(why, err, "no memory for a certificate");
+	describe(x509, &certificate);
+	return each(ctx, &certificate, base64, why);
+}
+
+enum ota_err certificate_each(const char *path, certificate_told each, void *ctx,
+			      struct ota_why *why)
+{
+	AUTO_FCLOSE FILE *file = fopen(path, "re");
+	enum ota_err err = OTA_OK;
+	unsigned count = 0;
+	bool at_end = false;
+
+	if (!file)
+		return ota_fail_errno(why, OTA_NOT_FOUND, errno, "certificates '%s'", path);
+	while (!err && !at_end) {
+		AUTO(free_x509) X509 *x509 = PEM_read_X509(file, NULL, NULL, NULL);
+
+		at_end = !x509 && ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE;
+		ERR_clear_error();
+		if (!x509 && !(at_end && count))
+			return ota_fail(why, OTA_BAD_REQUEST,
+					"'%s': certificate %u is no PEM certificate", path,
+					count + 1);
+		if (x509)
+			err = tell_one(x509, each, ctx, why);
+		count++;
+	}
+	return err;
+}
+
+enum ota_err certificate_from_base64(const char *der_base64,
+				     struct certificate *ret_certificate, struct ota_why *why)
+{
+	AUTO_FREE uint8_t *der = NULL;
+	AUTO(free_x509) X509 *x509 = NULL;
+	const unsigned char *at;
+	size_t len = 0;
+	enum ota_err err = text_unbase64(der_base64, strlen(der_base64), strlen(der_base64),
+					 &der, &len, why);
+
+	if (err)
+		return err;
+	at = der;
+	x509 = d2i_X509(NULL, &at, (long)len);
+	ERR_clear_error();
+	if (!x509 || at != der + len)
+		return ota_fail(why, OTA_BAD_REQUEST, "no X.509 certificate");
+	describe(x509, ret_certificate);
+	return OTA_OK;
+}
+
 enum ota_err certificate_check_key(const char *path, const char *key_path, struct ota_why *why)
 {
 	AUTO(free_x509) X509 *x509 = NULL;

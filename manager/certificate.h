@@ -21,6 +21,17 @@ struct certificate {
  * certificate), naming the file. */
 enum ota_err certificate_read(const char *path, struct certificate *ret_certificate,
 			      struct ota_why *why) OTA_CHECKED;
+/* Tells `each` every certificate of a PEM file, in its order, with the base64 of its DER; ends
+ * with its first error. OTA_NOT_FOUND, or OTA_BAD_REQUEST when there is none or one cannot be
+ * read. */
+typedef enum ota_err (*certificate_told)(void *ctx, const struct certificate *certificate,
+					 const char *der_base64, struct ota_why *why);
+enum ota_err certificate_each(const char *path, certificate_told each, void *ctx,
+			      struct ota_why *why) OTA_CHECKED;
+/* OTA_BAD_REQUEST when it is not one certificate's DER. */
+enum ota_err certificate_from_base64(const char *der_base64,
+				     struct certificate *ret_certificate,
+				     struct ota_why *why) OTA_CHECKED;
 /* OTA_BAD_REQUEST when the private key (unencrypted PEM) is not the certificate's. */
 enum ota_err certificate_check_key(const char *path, const char *key_path,
 				   struct ota_why *why) OTA_CHECKED;

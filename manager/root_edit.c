@@ -260,6 +260,32 @@ enum ota_err root_edit_add_releaser(struct root_document *root, const struct sig
 	return err ? err : split_actions(releaser->actions, place, why);
 }
 
+enum ota_err root_edit_add_anchor(struct root_document *root, const char *der_base64,
+				  struct ota_why *why)
+{
+	void *anchors = root->anchors;
+	enum ota_err err;
+
+	if (root->anchor_count >= ROOT_ANCHORS_MAX)
+		return ota_fail(why, OTA_TOO_LARGE, "a root holds at most %u CAs",
+				ROOT_ANCHORS_MAX);
+	err = grow(&anchors, root->anchor_count, sizeof(*root->anchors), why);
+	if (err)
+		return err;
+	root->anchors = anchors;
+	root->anchors[root->anchor_count].der_base64 = strdup(der_base64);
+	if (!root->anchors[root->anchor_count].der_base64)
+		return ota_fail(why, OTA_OUT_OF_MEMORY, "no memory for a root");
+	root->anchor_count++;
+	return OTA_OK;
+}
+
+void root_edit_drop_anchors(struct root_document *root)
+{
+	while (root->anchor_count)
+		free(root->anchors[--root->anchor_count].der_base64);
+}
+
 enum ota_err root_edit_set_floor(struct root_document *root, const char *product,
 				 uint64_t security_version, struct ota_why *why)
 {

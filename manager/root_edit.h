@@ -31,5 +31,9 @@ struct root_edit_releaser {
 enum ota_err root_edit_add_releaser(struct root_document *root, const struct sign_public *key,
 				    const struct root_edit_releaser *releaser,
 				    struct ota_why *why) OTA_CHECKED;
+/* One more CA, base64 of its DER; OTA_TOO_LARGE beyond ROOT_ANCHORS_MAX. */
+enum ota_err root_edit_add_anchor(struct root_document *root, const char *der_base64,
+				  struct ota_why *why) OTA_CHECKED;
+void root_edit_drop_anchors(struct root_document *root);
 enum ota_err root_edit_set_floor(struct root_document *root, const char *product,
 				 uint64_t security_version, struct ota_why *why) OTA_CHECKED;

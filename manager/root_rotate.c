@@ -1,5 +1,6 @@
 #include "root_rotate.h"
 
+#include "certificate.h"
 #include "envelope.h"
 #include "file.h"
 #include "own.h"
@@ -188,6 +189,33 @@ static enum ota_err apply_floors(struct tool *tool, struct root_document *root,
 	return err;
 }
 
+static enum ota_err add_anchor(void *ctx, const struct certificate *certificate,
+			       const char *der_base64, struct ota_why *why)
+{
+	if (!certificate->is_authority)
+		return ota_fail(why, OTA_BAD_REQUEST, "'%s' is not a CA's certificate",
+				certificate->name);
+	if (certificate->not_after <= time(NULL))
+		return ota_fail(why, OTA_BAD_REQUEST, "the CA '%s' has expired",
+				certificate->name);
+	return root_edit_add_anchor(ctx, der_base64, why);
+}
+
+static enum ota_err apply_anchors(struct tool *tool, struct root_document *root,
+				  struct ota_why *why)
+{
+	const char *path = arguments_value(&tool->arguments, "anchors");
+	enum ota_err err;
+
+	if (!path)
+		return OTA_OK;
+	root_edit_drop_anchors(root);
+	if (!strcmp(path, "none"))
+		return OTA_OK;
+	err = certificate_each(path, add_anchor, root, why);
+	return err ? ota_context(why, err, "--anchors '%s'", path) : OTA_OK;
+}
+
 static enum ota_err read_root(const char *path, struct root_document *ret_root,
 			      struct ota_why *why)
 {
@@ -249,6 +277,8 @@ enum ota_err root_rotate(struct tool *tool, struct ota_why *why)
 		err = apply_releaser(tool, &rotation.root, why);
 	if (!err)
 		err = apply_floors(tool, &rotation.root, why);
+	if (!err)
+		err = apply_anchors(tool, &rotation.root, why);
 	rotation.root.version++;
 	rotation.root.created = (uint64_t)time(NULL);
 	if (!err)
@@ -291,6 +321,9 @@ const struct verb_option root_rotate_options[] = {
 	 false},
 	{"years", "N", "how long its key is good (default 1)", false, false},
 	{"floor", "PRODUCT=N", "nothing below this security version is installed", true, false},
+	{"anchors", "FILE",
+	 "CAs (PEM) that devices accept beside their ca_file, instead of those there; or none",
+	 false, false},
 	{"signing-key", "FILE", "the root key of now (default: root_key of the configuration)",
 	 false, false},
 	{"output", "FILE", "where the new root goes (default ROOT.next)", false, false},

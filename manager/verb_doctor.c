@@ -15,6 +15,7 @@
 
 #define DAY_S		   86400
 #define EXPIRY_SOON_S	   (30 * DAY_S)
+#define CA_SOON_S	   (365 * DAY_S) /* each device must have learnt the next one by then */
 #define CLOCK_OFF_MAX_S	   30
 #define CALLBACK_US_MAX	   20000 /* the plugin's hard budget */
 #define QUOTA_FULL_PERCENT 90
@@ -56,7 +57,7 @@ static void find(struct doctor *doctor, enum screen_mark mark, const char *mend,
 	text_done(&text);
 }
 
-static void check_expiry(struct doctor *doctor, const char *what, time_t not_after,
+static void check_expiry(struct doctor *doctor, const char *what, time_t not_after, time_t soon,
 			 const char *mend)
 {
 	time_t left = not_after - time(NULL);
@@ -65,7 +66,7 @@ static void check_expiry(struct doctor *doctor, const char *what, time_t not_aft
 	screen_duration((uint64_t)(left < 0 ? -left : left), duration);
 	if (left < 0)
 		find(doctor, SCREEN_BAD, mend, "%s expired %s ago", what, duration);
-	else if (left < EXPIRY_SOON_S)
+	else if (left < soon)
 		find(doctor, SCREEN_NOTE, mend, "%s expires in %s", what, duration);
 	else
 		find(doctor, SCREEN_GOOD, NULL, "%s is good for %s", what, duration);
@@ -100,13 +101,14 @@ static bool check_files(struct doctor *doctor)
 	else
 		find(doctor, SCREEN_GOOD, NULL, "certificate and key belong to manager %s",
 		     own.name);
-	check_expiry(doctor, "this manager's certificate", own.not_after,
+	check_expiry(doctor, "this manager's certificate", own.not_after, EXPIRY_SOON_S,
 		     "ask your CA for a new one");
 	if (!ca.is_authority)
 		find(doctor, SCREEN_NOTE, "name your CA's certificate as ca",
 		     "'%s' is not a CA's certificate", options->ca);
-	check_expiry(doctor, "the CA's certificate", ca.not_after,
-		     "begin with a second CA now: devices must know it before this one ends");
+	check_expiry(doctor, "the CA's certificate", ca.not_after, CA_SOON_S,
+		     "otactl root rotate --anchors NEXT-CA.pem: devices must know the next CA "
+		     "before this one ends");
 	return true;
 }
 
@@ -188,7 +190,7 @@ static bool check_tls(struct doctor *doctor)
 		return false;
 	}
 	find(doctor, SCREEN_GOOD, NULL, "%s speaks TLS, as %s", options->broker, broker.names);
-	check_expiry(doctor, "the broker's certificate", broker.not_after,
+	check_expiry(doctor, "the broker's certificate", broker.not_after, EXPIRY_SOON_S,
 		     "renew it on the broker, then send mosquitto SIGHUP");
 	return true;
 }

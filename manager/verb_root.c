@@ -1,5 +1,6 @@
 /* Verbs of the trust root: keys, the root itself, heads. Everything is signed here; private
  * keys never travel. */
+#include "certificate.h"
 #include "document.h"
 #include "envelope.h"
 #include "file.h"
@@ -117,6 +118,25 @@ static enum ota_err show_items(struct tool *tool, const struct view *items,
 	return err;
 }
 
+static void show_anchors(struct tool *tool, const struct view *anchor)
+{
+	struct certificate ca;
+	char until[16];
+	struct tm day;
+
+	for (; anchor; anchor = view_next(anchor)) {
+		if (certificate_from_base64(view_text(anchor), &ca, NULL)) {
+			screen_line(&tool->screen, SCREEN_BAD,
+				    "an anchor is no certificate; devices leave it out");
+			continue;
+		}
+		strftime(until, sizeof(until), "%Y-%m-%d", gmtime_r(&ca.not_after, &day));
+		screen_line(&tool->screen, SCREEN_GOOD,
+			    "devices also accept a broker of the CA '%s' (until %s)", ca.name,
+			    until);
+	}
+}
+
 static enum ota_err show_root(struct tool *tool, const char *text, size_t len,
 			      struct ota_why *why)
 {
@@ -136,6 +156,8 @@ static enum ota_err show_root(struct tool *tool, const char *text, size_t len,
 	err = show_items(tool, view_at(root, "keys"), root_key_columns, why);
 	if (!err)
 		err = show_items(tool, view_at(root, "releasers"), releaser_columns, why);
+	if (!err)
+		show_anchors(tool, view_first(view_at(root, "anchors")));
 	return err;
 }
 

@@ -262,6 +262,27 @@ def test_a_rotated_root_brings_a_new_releaser_and_drops_the_old(thermo, device, 
 
 
 @once
+def test_the_next_ca_comes_with_the_root_before_the_old_one_ends(thermo, device, broker):
+    status, _, errors = run(thermo, "root", "rotate", "--anchors",
+                            f"{broker.pki.broker}.crt")
+    assert status == USAGE and "is not a CA's certificate" in errors
+    status, _, errors = run(thermo, "root", "rotate", "--anchors", "release.key")
+    assert status == USAGE and "'release.key': certificate 1 is no PEM" in errors
+    bad = broker.pki.bad()
+    thermo("root", "rotate", "--anchors", f"{bad['other-ca']}.crt", "--output", "root2.json")
+    assert "of the CA 'another CA'" in thermo("root", "show", "root2.json")
+    thermo("root", "update", "root2.json")
+    eventually(lambda: thermo.json("device", "show", "d1")["root"] == 2, 20, device.tail)
+    broker.certificate = bad["broker-other-ca"]
+    broker.restart()
+    assert "tls_verify_failed" in run(thermo, "status")[2]
+    eventually(lambda: device.log().count("connected to the broker") == 2, 60, device.tail)
+    device.kill()
+    device.start()
+    eventually(lambda: device.log().count("connected to the broker") == 3, 60, device.tail)
+
+
+@once
 def test_a_skipped_root_version_is_refused(thermo):
     thermo("root", "rotate", "--floor", "thermo=2", "--output", "root2.json")
     thermo("root", "rotate", "root2.json", "--floor", "thermo=3", "--output", "root3.json")
