@@ -1,4 +1,4 @@
-"""What the benches share: brokers without debug output, fleets, medians, and results beside their
+"""What the benches share: brokers with the reference configuration, fleets, medians, and results beside their
 targets. Only ratios of one run mean anything: each bench measures its peer beside us, in turn."""
 import json
 import os
@@ -12,9 +12,9 @@ TREE = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(TREE / "test"))
 
 from harness import places  # noqa: E402
-from harness.broker import Broker  # noqa: E402
 from harness.fleetsim import Fleetsim  # noqa: E402
 from harness.manager import Manager  # noqa: E402
+from harness.reference import ReferenceBroker  # noqa: E402
 from harness.signing import Trust  # noqa: E402
 from pki import Pki  # noqa: E402
 
@@ -65,11 +65,10 @@ class Stage:
         own = self.directory / f"broker{self.count}"
         own.mkdir()
         (own / "root.json").write_text(self.trust.root)
-        lines = ["max_queued_messages 100000", "max_inflight_messages 100"]
         if not plugin:
-            broker = Broker(SUITE, own, self.pki, plugin=None, quiet=True, lines=lines)
+            broker = ReferenceBroker(SUITE, own, self.pki, plugin=None)
         else:
-            broker = Broker(SUITE, own, self.pki, quiet=True, lines=lines, options={
+            broker = ReferenceBroker(SUITE, own, self.pki, options={
                 "trust_root": own / "root.json", "admin": "alice", **OPEN_GUARDS, **options})
         return self.keep(broker).start()
 
