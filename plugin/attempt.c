@@ -421,6 +421,27 @@ static void succeed(struct engine *engine, struct update *update)
 	}
 }
 
+/* More of the same download: its row is stored once a second, as its last place is worth; the
+ * reports themselves all are. */
+static bool is_progress(const struct update *update, const struct report *report)
+{
+	return update->state == UPDATE_DOWNLOADING && report->state == UPDATE_DOWNLOADING &&
+	       report->attempt == update->attempt && !report->has_error;
+}
+
+static void fold_progress(struct engine *engine, struct update *update,
+			  const struct report *report)
+{
+	uint32_t second = (uint32_t)(engine->now / 1000);
+
+	fold_evidence(update, report, "");
+	attempt_deadline(engine, update);
+	if (update->saved_s == second)
+		return;
+	update->saved_s = second;
+	save_update(engine, update);
+}
+
 bool attempt_fold(struct engine *engine, struct update *update, const struct report *report)
 {
 	char contradiction[128] = "";
@@ -428,10 +449,16 @@ bool attempt_fold(struct engine *engine, struct update *update, const struct rep
 	enum update_state state =
 		judge_report(update, report, contradiction, sizeof(contradiction));
 
+	bool progress = is_progress(update, report);
+
 	if (!take_key(update, report->attempt, update_rank(state), report->seq))
 		return false;
-	save_update(engine, update);
 	roster_set_runs(engine, update->device, report->version, &report->digest);
+	if (progress) {
+		fold_progress(engine, update, report);
+		return true;
+	}
+	save_update(engine, update);
 	if (!is_believed(update, state))
 		return true;
 	/* The evidence decides how a roll-back counts, so it changes out of the counts. */

@@ -1,5 +1,5 @@
 /* The broker as the plugin's core sees it; plugin.c is the real one, tests bring their own.
- * Everything here is called on the broker's main thread only. */
+ * Everything here is called on the broker's main thread only, but wake(). */
 #pragma once
 
 #include "why.h"
@@ -24,4 +24,7 @@ struct broker {
 	/* Ends the session of this client id. From service_tick() only. */
 	void (*kick)(void *ctx, const char *client_id);
 	void (*log)(void *ctx, enum broker_level level, const char *sentence);
+	/* From any thread: ends the broker's present wait for events, if it waits, so that
+	 * service_tick() comes at once. May do nothing: then it comes when it comes. */
+	void (*wake)(void *ctx);
 };

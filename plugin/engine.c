@@ -299,6 +299,20 @@ static struct update *offered_meanwhile(const struct device *device, const struc
 						  : update; /* it has shown that it knows */
 }
 
+static void fold(struct engine *engine, struct device *device, struct update *update,
+		 const struct report *report)
+{
+	const struct image *ran = device->runs;
+
+	if (!attempt_fold(engine, update, report)) {
+		if (update_state_is_busy((enum update_state)update->state) &&
+		    !(update->flags & UPDATE_CANCELING))
+			attempt_deadline(engine, update);
+	} else if (device->runs != ran || engine->now - device->stored_ms > SEEN_STORED_MS) {
+		save_device(engine, device);
+	}
+}
+
 enum ota_err engine_report(struct engine *engine, const char *id, const struct report *report,
 			   struct ota_why *why)
 {
@@ -327,11 +341,8 @@ enum ota_err engine_report(struct engine *engine, const char *id, const struct r
 	if (update) {
 		bool committed = update_state_is_committed((enum update_state)update->state);
 		struct update *newer = offered_meanwhile(device, update);
-		if (attempt_fold(engine, update, report))
-			save_device(engine, device);
-		else if (update_state_is_busy((enum update_state)update->state) &&
-			 !(update->flags & UPDATE_CANCELING))
-			attempt_deadline(engine, update);
+
+		fold(engine, device, update, report);
 		fleet_recompute(engine, device);
 		/* It let that offer pass, having an installation to finish. */
 		if (committed && newer && newer->state == UPDATE_OFFERED &&

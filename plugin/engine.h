@@ -97,8 +97,9 @@ bool engine_may_subscribe(const struct engine *engine, const char *device, const
 
 /* Slices, timers, waves. True when more work waits and the next tick should come soon. */
 bool engine_tick(struct engine *engine);
-/* To be called for every ticket that store->poll() hands back, whoever wrote it. */
-void engine_saved(struct engine *engine, uint64_t ticket, enum ota_err err);
+/* To be called for every ticket that store->poll() hands back, whoever wrote it. True when a
+ * release may begin now: engine_tick() should come soon. */
+bool engine_saved(struct engine *engine, uint64_t ticket, enum ota_err err);
 /* Ticket of the newest batch the engine has written; 0: none. A command's answer waits for it.
  */
 uint64_t engine_ticket(const struct engine *engine);

@@ -30,6 +30,7 @@ struct engine {
 	uint64_t now; /* wall clock of the input in hand */
 	uint64_t ticket, sequence;
 	uint64_t durable; /* newest ticket that is stored */
+	uint64_t begins;  /* newest ticket of a release that waits to be stored; 0: none */
 	uint64_t update_count;
 
 	/* What this input wants stored; texts stay valid until engine_flush(). */

@@ -133,7 +133,7 @@ enum ota_err engine_release_create(struct engine *engine, struct trusted_release
 	save_release(engine, release);
 	*ret_release = release;
 	err = engine_flush(engine, why);
-	release->ticket = engine->ticket;
+	release->ticket = engine->begins = engine->ticket;
 	if (err)
 		conduct_unstored(engine, release->ticket);
 	return err; /* it begins at the first tick after it has been stored */

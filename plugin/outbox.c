@@ -20,6 +20,7 @@ static void publish(struct service *service, const char *topic, void *payload, s
 		service->broker.release(service->broker.ctx, payload);
 		return;
 	}
+	service->published++;
 	if (service->broker.publish(service->broker.ctx, topic, payload, len, qos, &why))
 		service->figures.answers_lost++;
 }
@@ -138,9 +139,9 @@ static void send_offer(void *ctx, const struct device *device, const struct rele
 		outbox_json(service, TOPIC_OFFER, device->id, json, 1);
 }
 
-static void send_control(void *ctx, const char *device, const struct control *control)
+static void publish_control(struct service *service, const char *device,
+			    const struct control *control)
 {
-	struct service *service = ctx;
 	AUTO(text_done) struct text json = {0};
 	struct ota_why why = {0};
 
@@ -149,6 +150,44 @@ static void send_control(void *ctx, const char *device, const struct control *co
 			    why.text);
 	else
 		outbox_json(service, TOPIC_CONTROL_DEVICE, device, &json, 1);
+}
+
+static void flush_acks(struct service *service)
+{
+	struct service_acks *acks = &service->acks;
+	struct control control = {
+		.v = 1, .type = CONTROL_ACK, .seqs = acks->seqs, .seq_count = acks->count};
+
+	if (acks->count)
+		publish_control(service, acks->device, &control);
+	acks->count = 0;
+}
+
+void outbox_acks_gather(struct service *service)
+{
+	service->acks.open = true;
+}
+
+void outbox_acks_send(struct service *service)
+{
+	service->acks.open = false;
+	flush_acks(service);
+}
+
+static void send_control(void *ctx, const char *device, const struct control *control)
+{
+	struct service *service = ctx;
+	struct service_acks *acks = &service->acks;
+
+	if (control->type != CONTROL_ACK || control->seq_count != 1 || !acks->open) {
+		publish_control(service, device, control);
+		return;
+	}
+	if (acks->count == MESSAGE_ACKS_MAX ||
+	    (acks->count && strcmp(acks->device, device) != 0))
+		flush_acks(service);
+	text_copy(acks->device, sizeof(acks->device), device);
+	acks->seqs[acks->count++] = control->seqs[0];
 }
 
 static void send_welcome(void *ctx, const struct device *device, const struct hello *hello)
@@ -217,6 +256,7 @@ static void fan_out(void *ctx, const struct release *release, uint32_t shard)
 		text_copy(topic.group, sizeof(topic.group), release->group->name);
 	topic_format(&topic, text);
 	publish_text(service, text, json, 1);
+	service->fanned++;
 }
 
 /* True when the event is only a little more progress of a device that spoke a moment ago. */
@@ -234,17 +274,54 @@ static bool is_chatter(struct service *service, const struct store_report *event
 	return false;
 }
 
+/* True when too many devices have something to say at once. A gap tells watchers of the product
+ * that they must ask; there is one product of which that is still to be said, at most. */
+static bool is_crowd(struct service *service, const struct store_report *event)
+{
+	struct service_pace *pace = &service->pace;
+	uint64_t now_ms = service_mono_ms();
+
+	if (event->event != STORE_EVENT_UPDATE && event->event != STORE_EVENT_DEVICE)
+		return false;
+	if (now_ms - pace->since_ms >= SERVICE_TICK_MS) {
+		outbox_gap(service, now_ms);
+		pace->since_ms = now_ms;
+		pace->count = 0;
+	}
+	if (pace->count++ < SERVICE_EVENTS_MAX)
+		return false;
+	if (pace->left_out && strcmp(pace->product, event->product) != 0) {
+		pace->count--;
+		return false;
+	}
+	pace->left_out = event->sequence;
+	text_copy(pace->product, sizeof(pace->product), event->product);
+	return true;
+}
+
 static void send_event(void *ctx, const struct store_report *event)
 {
 	struct service *service = ctx;
 	AUTO(text_done) struct text json = {0};
 
-	if (is_chatter(service, event)) {
+	if (is_chatter(service, event) || is_crowd(service, event)) {
 		service->figures.events_left_out++;
 		return;
 	}
 	show_event(&json, event);
 	outbox_json(service, TOPIC_EVENTS, event->product, &json, 0);
+}
+
+void outbox_gap(struct service *service, uint64_t now_ms)
+{
+	struct service_pace *pace = &service->pace;
+	AUTO(text_done) struct text json = {0};
+
+	if (!pace->left_out || now_ms - pace->since_ms < SERVICE_TICK_MS)
+		return;
+	show_gap(&json, pace->left_out, service_now_ms(), pace->product);
+	outbox_json(service, TOPIC_EVENTS, pace->product, &json, 0);
+	pace->left_out = 0;
 }
 
 static void disconnect(void *ctx, const char *device)

@@ -13,6 +13,7 @@
 #include <malloc.h>
 #include <openssl/x509.h>
 #include <pthread.h>
+#include <signal.h>
 #include <string.h>
 
 #define EXPORT __attribute__((visibility("default")))
@@ -23,7 +24,8 @@
 #define TICK_AGAIN_MS	     100
 #define TICK_SOON_MS	     5
 #define OPTIONS_MAX	     256
-#define FIRST_TICK_MS	     5000 /* it comes within a tenth of a second, or never */
+#define FIRST_TICK_MS	     5000   /* it comes within a tenth of a second, or never */
+#define WAKE_SIGNAL	     SIGURG /* nobody's, and ignored where it has no handler */
 
 extern int mosquitto_plugin_set_info(mosquitto_plugin_id_t *identifier, const char *name,
 				     const char *version) __attribute__((weak));
@@ -40,6 +42,7 @@ static struct {
 	pthread_t main_thread;
 	bool is_21;
 	bool has_ticked, told_no_tick;
+	bool wakes; /* WAKE_SIGNAL has our handler */
 	uint64_t started_ms;
 	uint32_t registered;
 } door;
@@ -88,12 +91,46 @@ static void broker_log(void *ctx, enum broker_level level, const char *sentence)
 	mosquitto_log_printf(levels[level], "mosquitto-ota: %s", sentence);
 }
 
+/* A signal ends epoll_wait(), which the brokers take as a round without events; everything else
+ * that the main thread may be in goes on (SA_RESTART). */
+static void broker_wake(void *ctx)
+{
+	(void)ctx;
+	if (door.wakes)
+		pthread_kill(door.main_thread, WAKE_SIGNAL);
+}
+
+static void on_wake_signal(int number)
+{
+	(void)number;
+}
+
+/* Unless somebody else in this process uses it: then results wait for the next timer. */
+static void wake_install(void)
+{
+	struct sigaction before, ours = {.sa_handler = on_wake_signal, .sa_flags = SA_RESTART};
+
+	sigemptyset(&ours.sa_mask);
+	if (sigaction(WAKE_SIGNAL, NULL, &before) || (before.sa_flags & SA_SIGINFO) ||
+	    before.sa_handler != SIG_DFL)
+		return;
+	door.wakes = sigaction(WAKE_SIGNAL, &ours, NULL) == 0;
+}
+
+static void wake_remove(void)
+{
+	if (door.wakes)
+		signal(WAKE_SIGNAL, SIG_DFL);
+	door.wakes = false;
+}
+
 static const struct broker broker = {
 	.alloc = broker_alloc,
 	.release = broker_release,
 	.publish = broker_publish,
 	.kick = broker_kick,
 	.log = broker_log,
+	.wake = broker_wake,
 };
 
 /* ---- callbacks ---- */
@@ -397,9 +434,12 @@ int mosquitto_plugin_init(mosquitto_plugin_id_t *identifier, void **userdata,
 	mallopt(M_TOP_PAD, 1 << 20);
 	door.has_ticked = door.told_no_tick = false;
 	door.started_ms = service_mono_ms();
+	wake_install();
 	code = start(options, option_count);
-	if (code != MOSQ_ERR_SUCCESS)
+	if (code != MOSQ_ERR_SUCCESS) {
+		wake_remove();
 		return code;
+	}
 	*userdata = door.service;
 	return MOSQ_ERR_SUCCESS;
 }
@@ -412,5 +452,6 @@ int mosquitto_plugin_cleanup(void *userdata, struct mosquitto_opt *options, int 
 	unregister_all();
 	service_free(door.service);
 	door.service = NULL;
+	wake_remove();
 	return MOSQ_ERR_SUCCESS;
 }

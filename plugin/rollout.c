@@ -5,9 +5,9 @@
 
 #include <string.h>
 
-#define RATE_BURST_MS	 1000u /* what may be saved up, of the byte rate */
-#define PLACE_WAIT_MS	 2000u /* a device without a place asks again after 2 to 4 s */
-#define FAN_SHARDS_SLICE 64u   /* fleet topics published in one tick */
+#define RATE_BURST_MS 1000u /* what may be saved up, of the byte rate */
+#define PLACE_WAIT_MS 2000u /* a device without a place asks again after 2 to 4 s */
+#define FAN_REACH     250u  /* devices that one slice of the fan-out reaches, about */
 
 uint32_t rollout_place_limit(const struct engine *engine, const struct release *release)
 {
@@ -202,7 +202,7 @@ bool rollout_walk_slice(struct engine *engine, struct release *release)
 	size_t room = store->room(store->ctx);
 
 	if (release->fanning)
-		return release->walk_left > 0;
+		return false; /* rollout_fan_slice() says when there is more to do */
 	for (uint32_t most = engine->limits.slice; most && release->walk_left; most--) {
 		struct device *device;
 		if (engine->row_count + 2 * engine->dirty_count + 32 >= room)
@@ -222,12 +222,24 @@ bool rollout_walk_slice(struct engine *engine, struct release *release)
 	return release->walk_left > 0;
 }
 
+/* The broker delivers a slice in one go, and serves nobody else meanwhile: so many fleet topics
+ * as reach FAN_REACH devices. */
+static uint32_t fan_slice(const struct engine *engine, const struct release *release)
+{
+	uint64_t reach = release->product->online_count ? release->product->online_count : 1;
+	uint64_t shards = (uint64_t)engine->limits.shards * FAN_REACH / reach;
+
+	return shards < 1			? 1
+	       : shards > engine->limits.shards ? engine->limits.shards
+						: (uint32_t)shards;
+}
+
 bool rollout_fan_slice(struct engine *engine, struct release *release)
 {
 	if (!release->fanning || release->product->sweep_left)
-		return release->fanning;
-	for (uint32_t i = 0; i < FAN_SHARDS_SLICE && release->fan_shard < engine->limits.shards;
-	     i++)
+		return false;
+	for (uint32_t most = fan_slice(engine, release);
+	     most && release->fan_shard < engine->limits.shards; most--)
 		engine->io.fan_out(engine->io.ctx, release, release->fan_shard++);
 	if (release->fan_shard < engine->limits.shards)
 		return true;

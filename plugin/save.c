@@ -384,31 +384,37 @@ static void deliver_grant(struct engine *engine, const struct pending *pending, 
 	engine->io.send_control(engine->io.ctx, pending->device->id, &control);
 }
 
-void engine_saved(struct engine *engine, uint64_t ticket, enum ota_err err)
+static void settle(struct engine *engine, const struct pending *pending, enum ota_err err)
 {
+	uint64_t seqs[] = {pending->seq};
+	struct control control = {.v = 1, .type = CONTROL_ACK, .seqs = seqs, .seq_count = 1};
+
+	if (pending->seq == 0)
+		deliver_grant(engine, pending, err == OTA_OK);
+	else if (!err) /* else it is not acknowledged: the device sends it again */
+		engine->io.send_control(engine->io.ctx, pending->device->id, &control);
+}
+
+bool engine_saved(struct engine *engine, uint64_t ticket, enum ota_err err)
+{
+	bool begins = engine->begins && engine->begins <= ticket;
+
+	if (begins)
+		engine->begins = 0;
 	if (err)
 		conduct_unstored(engine, ticket);
 	else
 		engine->durable = ticket;
 	while (engine->pending_count) {
 		struct pending first = engine->pending[engine->pending_first];
-		uint64_t seqs[MESSAGE_ACKS_MAX];
-		struct control control = {.v = 1, .type = CONTROL_ACK, .seqs = seqs};
 
 		if (first.ticket > ticket)
-			return;
+			break;
 		engine->pending_first = (engine->pending_first + 1) % engine->pending_room;
 		engine->pending_count--;
-		if (first.seq == 0) {
-			deliver_grant(engine, &first, err == OTA_OK);
-			continue;
-		}
-		if (err)
-			continue; /* not acknowledged: the device sends it again */
-		seqs[0] = first.seq;
-		control.seq_count = 1;
-		engine->io.send_control(engine->io.ctx, first.device->id, &control);
+		settle(engine, &first, err);
 	}
+	return begins;
 }
 
 void save_done(struct engine *engine)

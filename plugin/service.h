@@ -24,6 +24,7 @@
 #define SERVICE_KICKS_MAX      4096u
 #define SERVICE_PROGRESS_SLOTS 4096u
 #define SERVICE_ROOTS_MAX      1024u
+#define SERVICE_EVENTS_MAX     200u /* on devices and updates, in SERVICE_TICK_MS */
 
 /* What went out on fleet topics lately, to know at each delivery whose turn it is. */
 struct service_fan {
@@ -39,6 +40,24 @@ struct service_offer {
 	char product[NAME_SIZE];
 	uint64_t number;
 	uint32_t attempt, pack_count;
+};
+
+/* Acknowledgements to one device that follow each other while the store's answers are handed
+ * over: they become one message. */
+struct service_acks {
+	bool open; /* now is such a time */
+	char device[NAME_SIZE];
+	uint64_t seqs[MESSAGE_ACKS_MAX];
+	uint32_t count;
+};
+
+/* How many events go out at a time: what a fleet does at once is not worth a message to each
+ * watcher for each device, nor the broker's time. */
+struct service_pace {
+	uint64_t since_ms;
+	uint32_t count;
+	uint64_t left_out; /* sequence of the newest one; 0: none */
+	char product[NAME_SIZE];
 };
 
 struct service_kick {
@@ -97,10 +116,13 @@ struct service {
 	struct service_offer offer; /* the last one that was made */
 	struct service_fan fans[SERVICE_FANS_MAX];
 	uint32_t fan_next;
-	const void *delivered; /* payload of the delivery that is being judged */
+	uint64_t published, fanned; /* fanned: on fleet topics */
+	const void *delivered;	    /* payload of the delivery that is being judged */
 	size_t delivered_len;
 	uint64_t
 		progress[SERVICE_PROGRESS_SLOTS]; /* ms of the last progress event, by device */
+	struct service_pace pace;
+	struct service_acks acks;
 	uint32_t cold_reads;
 	struct summon summon;
 
@@ -148,8 +170,8 @@ bool service_tick(struct service *service);
 
 /* ---- between the plugin's files ---- */
 
-uint64_t service_now_ms(void);	/* wall clock */
-uint64_t service_mono_ms(void); /* monotonic, coarse */
+uint64_t service_now_ms(void);	/* wall clock; both to the kernel's tick (4 ms) */
+uint64_t service_mono_ms(void); /* monotonic */
 uint64_t service_mono_us(void);
 void service_log(struct service *service, enum broker_level level, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
@@ -184,6 +206,11 @@ void outbox_chunk(struct service *service, const char *device, const struct chun
 void *outbox_chunk_alloc(struct service *service, const struct chunk *chunk, size_t data_len);
 void outbox_chunk_send(struct service *service, const char *device, void *frame,
 		       size_t data_len);
+/* Between the two, acknowledgements are gathered. */
+void outbox_acks_gather(struct service *service);
+void outbox_acks_send(struct service *service);
+/* Says that events were left out, once their time has passed. */
+void outbox_gap(struct service *service, uint64_t now_ms);
 void outbox_upload_news(struct service *service, const struct upload_state *state);
 /* transfer.c: get requests. */
 void transfer_get(struct service *service, struct session *session, const struct get *get);

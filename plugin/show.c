@@ -529,6 +529,17 @@ void show_event(struct text *to, const struct store_report *event)
 	show_close(to, '}');
 }
 
+void show_gap(struct text *to, uint64_t sequence, uint64_t time_ms, const char *product)
+{
+	show_open(to, NULL);
+	show_number(to, "v", 1);
+	show_number(to, "seq", sequence);
+	show_number(to, "time_ms", time_ms);
+	show_text(to, "product", product);
+	show_text(to, "type", "gap");
+	show_close(to, '}');
+}
+
 void show_audit(struct text *to, const struct store_audit *row)
 {
 	show_open(to, NULL);

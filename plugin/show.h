@@ -26,6 +26,8 @@ void show_plan(struct text *to, const struct plan *plan, const struct trusted_re
 	       const struct firmware *firmware);
 void show_report(struct text *to, const struct store_report *report);
 void show_event(struct text *to, const struct store_report *event);
+/* Events up to this sequence were left out. */
+void show_gap(struct text *to, uint64_t sequence, uint64_t time_ms, const char *product);
 void show_audit(struct text *to, const struct store_audit *row);
 void show_manager(struct text *to, const struct store_manager *row);
 void show_token(struct text *to, const struct store_token *row, const char *secret);

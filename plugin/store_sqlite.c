@@ -32,6 +32,19 @@ static enum ota_err run_sql(struct store_sqlite *sqlite, const char *sql, struct
 	return OTA_OK;
 }
 
+static const char *const frame_sql[SQLITE_FRAME_COUNT] = {
+	[SQLITE_FRAME_BEGIN] = "BEGIN IMMEDIATE", [SQLITE_FRAME_COMMIT] = "COMMIT",
+	[SQLITE_FRAME_ROLLBACK] = "ROLLBACK",	  [SQLITE_FRAME_SAVEPOINT] = "SAVEPOINT job",
+	[SQLITE_FRAME_BACK] = "ROLLBACK TO job",  [SQLITE_FRAME_RELEASE] = "RELEASE job",
+};
+
+static bool run_frame(struct store_sqlite *sqlite, enum sqlite_frame frame)
+{
+	bool done = sqlite3_step(sqlite->frames[frame]) == SQLITE_DONE;
+
+	return sqlite3_reset(sqlite->frames[frame]) == SQLITE_OK && done;
+}
+
 enum ota_err sqlite_prepare(struct store_sqlite *sqlite, const struct text *sql,
 			    sqlite3_stmt **ret_statement, struct ota_why *why)
 {
@@ -55,7 +68,9 @@ static enum ota_err batch_open(void *ctx, struct ota_why *why)
 	struct store_sqlite *sqlite = ctx;
 
 	sqlite->committed = sqlite->chain;
-	return run_sql(sqlite, "BEGIN IMMEDIATE", why);
+	if (!run_frame(sqlite, SQLITE_FRAME_BEGIN))
+		return sqlite_fail(sqlite, why, "begin a transaction");
+	return OTA_OK;
 }
 
 static enum ota_err save_mark(struct store_sqlite *sqlite, struct ota_why *why)
@@ -79,12 +94,12 @@ static enum ota_err batch_close(void *ctx, struct ota_why *why)
 
 	if (sqlite->chain.entries != sqlite->committed.entries)
 		err = save_mark(sqlite, why);
-	if (!err)
-		err = run_sql(sqlite, "COMMIT", why);
+	if (!err && !run_frame(sqlite, SQLITE_FRAME_COMMIT))
+		err = sqlite_fail(sqlite, why, "commit");
 	if (err) {
 		/* A failed COMMIT may have rolled back by itself: then this one says so and
 		 * that is fine. */
-		sqlite3_exec(sqlite->connection, "ROLLBACK", NULL, NULL, NULL);
+		run_frame(sqlite, SQLITE_FRAME_ROLLBACK);
 		sqlite->chain = sqlite->committed;
 	}
 	return err;
@@ -138,17 +153,17 @@ static enum worker_step write_run(struct worker_job *job)
 	struct store_sqlite *sqlite = write->sqlite;
 	struct chain before = sqlite->chain;
 
-	if (write->count > 1)
-		job->err = run_sql(sqlite, "SAVEPOINT job", &job->why);
+	if (write->count > 1 && !run_frame(sqlite, SQLITE_FRAME_SAVEPOINT))
+		job->err = sqlite_fail(sqlite, &job->why, "set a savepoint");
 	for (size_t i = 0; i < write->count && !job->err; i++)
 		job->err = write_row(sqlite, &write->rows[i], &job->why);
 	if (job->err) {
 		sqlite->chain = before;
 		if (write->count > 1)
-			sqlite3_exec(sqlite->connection, "ROLLBACK TO job", NULL, NULL, NULL);
+			run_frame(sqlite, SQLITE_FRAME_BACK);
 	}
 	if (write->count > 1)
-		sqlite3_exec(sqlite->connection, "RELEASE job", NULL, NULL, NULL);
+		run_frame(sqlite, SQLITE_FRAME_RELEASE);
 	return WORKER_FINISHED;
 }
 
@@ -363,6 +378,10 @@ static enum ota_err prepare_all(struct store_sqlite *sqlite, struct ota_why *why
 		if (err)
 			return err;
 	}
+	for (int frame = 0; frame < SQLITE_FRAME_COUNT; frame++)
+		if (sqlite3_prepare_v2(sqlite->connection, frame_sql[frame], -1,
+				       &sqlite->frames[frame], NULL) != SQLITE_OK)
+			return sqlite_fail(sqlite, why, "prepare a statement");
 	return OTA_OK;
 }
 
@@ -441,6 +460,8 @@ void store_sqlite_close(struct store_sqlite *sqlite)
 		sqlite3_finalize(sqlite->insert[kind]);
 		sqlite3_finalize(sqlite->remove[kind]);
 	}
+	for (int frame = 0; frame < SQLITE_FRAME_COUNT; frame++)
+		sqlite3_finalize(sqlite->frames[frame]);
 	sqlite3_close(sqlite->connection);
 	free(sqlite);
 }

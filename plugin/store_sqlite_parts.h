@@ -9,11 +9,23 @@ struct chain {
 	struct digest tip;
 };
 
+/* The statements around rows, prepared once: reading their text costs as much as a row. */
+enum sqlite_frame {
+	SQLITE_FRAME_BEGIN = 0,
+	SQLITE_FRAME_COMMIT,
+	SQLITE_FRAME_ROLLBACK,
+	SQLITE_FRAME_SAVEPOINT,
+	SQLITE_FRAME_BACK,    /* to the savepoint */
+	SQLITE_FRAME_RELEASE, /* the savepoint */
+	SQLITE_FRAME_COUNT,
+};
+
 struct store_sqlite {
 	struct store seam;
 	sqlite3 *connection;
 	struct worker *worker;
 	sqlite3_stmt *insert[STORE_KIND_COUNT], *remove[STORE_KIND_COUNT];
+	sqlite3_stmt *frames[SQLITE_FRAME_COUNT];
 	struct chain chain, committed; /* the worker's thread */
 	/* The caller's thread */
 	uint64_t ticket;

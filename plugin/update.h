@@ -44,6 +44,7 @@ struct update {
 	uint32_t timer;	  /* place in the heap of timers, from 1; 0: none */
 	uint32_t attempt; /* 0: never offered */
 	uint32_t event_s; /* second of the last event that was shown */
+	uint32_t saved_s; /* second in which progress was last stored */
 	uint16_t flags;
 	uint8_t state; /* enum update_state */
 	uint8_t wave, failures, round;

@@ -17,10 +17,11 @@ struct worker {
 	pthread_t thread;
 	pthread_mutex_t lock;
 	pthread_cond_t wake;
-	bool started, stopping;
+	bool started, stopping, nudged;
 	struct job_list waiting, finished;
 	atomic_bool has_finished;
 	struct worker_batch batch;
+	struct worker_wake wake_other;
 	struct worker_figures figures;
 };
 
@@ -112,6 +113,27 @@ static void hand_back(struct worker *worker, struct job_list *done, struct job_l
 		list_add(&worker->waiting, job);
 }
 
+/* Until there is work; meanwhile the other thread is woken until it has come. A signal that
+ * finds it awake, on its way to sleep, is lost: hence again and again. */
+static void rest(struct worker *worker)
+{
+	struct timespec until;
+
+	if (!worker->wake_other.call || (!worker->finished.first && !worker->nudged)) {
+		pthread_cond_wait(&worker->wake, &worker->lock);
+		return;
+	}
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_nsec += WORKER_WAKE_MS * 1000000;
+	if (until.tv_nsec >= 1000000000) {
+		until.tv_nsec -= 1000000000;
+		until.tv_sec++;
+	}
+	pthread_cond_timedwait(&worker->wake, &worker->lock, &until);
+	if (worker->finished.first || worker->nudged)
+		worker->wake_other.call(worker->wake_other.ctx);
+}
+
 static void *worker_main(void *place)
 {
 	struct worker *worker = place;
@@ -123,7 +145,7 @@ static void *worker_main(void *place)
 	pthread_mutex_lock(&worker->lock);
 	for (;;) {
 		while (!worker->waiting.first && !worker->stopping)
-			pthread_cond_wait(&worker->wake, &worker->lock);
+			rest(worker);
 		if (!worker->waiting.first)
 			break;
 		while (worker->waiting.first && batch.count < WORKER_BATCH_MAX)
@@ -132,6 +154,8 @@ static void *worker_main(void *place)
 		run_batch(worker, &batch, &done, &again);
 		pthread_mutex_lock(&worker->lock);
 		hand_back(worker, &done, &again);
+		if (worker->wake_other.call)
+			worker->wake_other.call(worker->wake_other.ctx);
 	}
 	pthread_mutex_unlock(&worker->lock);
 	return NULL;
@@ -140,11 +164,15 @@ static void *worker_main(void *place)
 enum ota_err worker_new(struct worker **ret_worker, struct ota_why *why)
 {
 	struct worker *worker = calloc(1, sizeof(*worker));
+	pthread_condattr_t monotonic;
 
 	if (!worker)
 		return ota_fail(why, OTA_OUT_OF_MEMORY, "no memory for the worker");
 	pthread_mutex_init(&worker->lock, NULL);
-	pthread_cond_init(&worker->wake, NULL);
+	pthread_condattr_init(&monotonic);
+	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+	pthread_cond_init(&worker->wake, &monotonic);
+	pthread_condattr_destroy(&monotonic);
 	list_init(&worker->waiting);
 	list_init(&worker->finished);
 	*ret_worker = worker;
@@ -154,6 +182,11 @@ enum ota_err worker_new(struct worker **ret_worker, struct ota_why *why)
 void worker_set_batch(struct worker *worker, const struct worker_batch *batch)
 {
 	worker->batch = *batch;
+}
+
+void worker_set_wake(struct worker *worker, const struct worker_wake *wake)
+{
+	worker->wake_other = *wake;
 }
 
 enum ota_err worker_start(struct worker *worker, struct ota_why *why)
@@ -204,6 +237,15 @@ void worker_push(struct worker *worker, struct worker_job *job)
 	pthread_mutex_unlock(&worker->lock);
 }
 
+void worker_nudge(struct worker *worker)
+{
+	pthread_mutex_lock(&worker->lock);
+	worker->nudged = true;
+	pthread_cond_signal(&worker->wake);
+	pthread_mutex_unlock(&worker->lock);
+	atomic_store(&worker->has_finished, true);
+}
+
 bool worker_has_finished(const struct worker *worker)
 {
 	return atomic_load(&worker->has_finished);
@@ -220,6 +262,7 @@ void worker_poll(struct worker *worker)
 	pthread_mutex_lock(&worker->lock);
 	while ((job = list_take(&worker->finished)))
 		list_add(&taken, job);
+	worker->nudged = false;
 	atomic_store(&worker->has_finished, false);
 	pthread_mutex_unlock(&worker->lock);
 	while ((job = list_take(&taken)))

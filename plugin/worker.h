@@ -37,11 +37,20 @@ struct worker_batch {
 	enum ota_err (*close)(void *ctx, struct ota_why *why);
 };
 
+/* Tells the thread that calls worker_poll() that it should. Called on the worker's thread, and
+ * again every WORKER_WAKE_MS until worker_poll() has been called. */
+struct worker_wake {
+	void *ctx;
+	void (*call)(void *ctx); /* NULL: nobody is told */
+};
+#define WORKER_WAKE_MS 2u
+
 struct worker; /* opaque */
 
 enum ota_err worker_new(struct worker **ret_worker, struct ota_why *why) OTA_CHECKED;
 /* Sets the transaction; before worker_start(). */
 void worker_set_batch(struct worker *worker, const struct worker_batch *batch);
+void worker_set_wake(struct worker *worker, const struct worker_wake *wake); /* likewise */
 enum ota_err worker_start(struct worker *worker, struct ota_why *why) OTA_CHECKED;
 /* Does what is queued, ends the thread, hands back what is finished, and frees. NULL is fine.
  */
@@ -50,6 +59,8 @@ void worker_free(struct worker *worker);
 void worker_push(struct worker *worker, struct worker_job *job);
 /* Calls done() of what has finished; cheap when nothing has. done() may push. */
 void worker_poll(struct worker *worker);
+/* Has the wake called although nothing has finished: the caller wants to be called soon. */
+void worker_nudge(struct worker *worker);
 /* One atomic read. */
 bool worker_has_finished(const struct worker *worker);
 

@@ -92,7 +92,7 @@ static const struct option_row rows[] = {
 	{"raw-shards", OPTION_NUMBER, AT(raw_shards), 0, 65536, "0", NULL,
 	 "… to THIS/<shard of so many> instead."},
 	{"mute", OPTION_BOOL, AT(mute), 0, 0, "false", NULL,
-	 "Offers are counted, and nothing is done about them."},
+	 "Offers are counted, and nothing is done about them but to end when they are cancelled."},
 	{"flood", OPTION_NUMBER, AT(flood), 0, 1000000000, "0", NULL,
 	 "Each sends so many reports (raw: messages), a window of 16 at a time, and has finished."},
 	{"flood-size", OPTION_NUMBER, AT(flood_size), 1, 65536, "300", NULL,

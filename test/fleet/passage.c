@@ -142,10 +142,11 @@ void passage_offer(struct fleet *fleet, struct member *member, const void *paylo
 		member->offered = true;
 		fleet->tally.offered_devices++;
 	}
-	if (fleet->options.mute)
-		return;
 	if (offering_read(&fleet->offerings, payload, len, &offering, &why))
 		fleet_broken(fleet, member->name, &why);
+	else if (fleet->options.mute)
+		member->passage = (struct passage){
+			.offering = offering, .state = UPDATE_OFFERED, .due_ms = AGENDA_NEVER};
 	else
 		consider(fleet, member, offering);
 }

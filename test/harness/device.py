@@ -87,11 +87,11 @@ class Device(Client):
             "v": 1, "seq": seq, "release": release, "attempt": attempt, "state": state,
             "at_ms": 1000 * seq, "version": self.version, "digest": self.digest, **more}))
         if acked:
-            self.wait(lambda: any(seq in ack["seqs"] for ack in self._acks()), seconds,
+            self.wait(lambda: any(seq in ack["seqs"] for ack in self.report_acks()), seconds,
                       f"the ack of report {seq}")
         return seq
 
-    def _acks(self):
+    def report_acks(self):
         found = []
         for _, topic, payload, _ in self.messages:
             if topic == self.topic("control"):
