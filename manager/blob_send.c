@@ -13,6 +13,11 @@
 
 #define IDLE_ROUNDS_MAX 5 /* beginnings in a row without a byte of progress */
 #define FRAME_MAX	(MESSAGE_UPLOAD_HEADER + MESSAGE_UPLOAD_DATA_MAX)
+/* A plugin hands over what its worker has written when a message comes, or at the broker's next
+ * tick, 100 ms later: so it is asked again, first after so long, then each time twice as long.
+ */
+#define NUDGE_MIN_MS 2u
+#define NUDGE_MAX_MS 64u
 
 struct running {
 	struct running *next;
@@ -84,8 +89,9 @@ void blob_send_answer(struct blob_send_table *table, const struct view *answer)
 
 	pthread_mutex_lock(&table->lock);
 	for (each = table->first; each; each = each->next) {
-		if (strcmp(each->name, name) != 0)
-			continue;
+		if (each->done || strcmp(each->name, name) != 0)
+			continue; /* an answer to what was repeated after the end says nothing
+				   */
 		each->stored = view_number(view_at(answer, "offset"));
 		each->done = view_is_true(view_at(answer, "done"));
 		if (view_kind(error) == VIEW_OBJECT)
@@ -139,22 +145,24 @@ static enum ota_err begin(const struct blob_send_seam *seam,
 	return OTA_OK;
 }
 
+/* The bytes from `at` on, at most `most` of them, for which `frame` has room; *ret_end is where
+ * they end. */
 static enum ota_err send_frame(const struct blob_send_seam *seam,
-			       const struct control_upload *upload, uint64_t id, uint64_t *at,
-			       uint8_t frame[FRAME_MAX], struct ota_why *why)
+			       const struct control_upload *upload, uint64_t id, uint64_t at,
+			       size_t most, uint8_t *frame, uint64_t *ret_end,
+			       struct ota_why *why)
 {
-	const uint64_t left = upload->size - *at;
-	const size_t len =
-		left < MESSAGE_UPLOAD_DATA_MAX ? (size_t)left : MESSAGE_UPLOAD_DATA_MAX;
-	const struct upload_frame header = {.upload = id, .offset = *at};
+	const uint64_t left = upload->size - at;
+	const size_t len = left < most ? (size_t)left : most;
+	const struct upload_frame header = {.upload = id, .offset = at};
 	enum ota_err err;
 
 	upload_write_header(&header, frame);
-	err = file_pread_all(upload->fd, frame + MESSAGE_UPLOAD_HEADER, len, *at, why);
+	err = file_pread_all(upload->fd, frame + MESSAGE_UPLOAD_HEADER, len, at, why);
 	if (!err)
 		err = seam->send(seam->ctx, frame, MESSAGE_UPLOAD_HEADER + len, why);
 	if (!err)
-		*at += len;
+		*ret_end = at + len;
 	return err;
 }
 
@@ -187,6 +195,27 @@ static void look(struct blob_send_table *table, struct running *running,
 	pthread_mutex_unlock(&table->lock);
 }
 
+/* Waits for a word; while there is none the last byte is sent again, which is answered at once.
+ * OTA_UNREACHABLE: `patience_ms` have passed, or the connection. */
+static enum ota_err await(struct blob_send_table *table, const struct blob_send_seam *seam,
+			  const struct control_upload *upload, const struct running *running,
+			  uint64_t stored, uint64_t at, uint64_t patience_ms,
+			  struct ota_why *why)
+{
+	uint8_t frame[MESSAGE_UPLOAD_HEADER + 1];
+	uint64_t pause_ms = NUDGE_MIN_MS, waited_ms = 0, end;
+	enum ota_err err = OTA_OK;
+
+	while (!err && !wait_word(table, running, stored, pause_ms)) {
+		waited_ms += pause_ms;
+		if (waited_ms >= patience_ms)
+			return OTA_UNREACHABLE;
+		pause_ms = pause_ms < NUDGE_MAX_MS ? 2 * pause_ms : pause_ms;
+		err = send_frame(seam, upload, running->id, at - 1, 1, frame, &end, why);
+	}
+	return err;
+}
+
 /* Sends from where `running` stands until all is stored, or the connection is cut (OTA_OK and
  * *ret_done false). */
 static enum ota_err push(struct blob_send_table *table, const struct blob_send_seam *seam,
@@ -205,16 +234,18 @@ static enum ota_err push(struct blob_send_table *table, const struct blob_send_s
 		if (upload->progress && !upload->progress(upload->ctx, seen.stored))
 			return ota_fail(why, OTA_BUSY, "the upload was stopped; it can go on");
 		while (at < upload->size && at - seen.stored < MESSAGE_UPLOAD_WINDOW && !err)
-			err = send_frame(seam, upload, running->id, &at, frame, why);
-		if (err == OTA_UNREACHABLE)
-			return OTA_OK;
+			err = send_frame(seam, upload, running->id, at, MESSAGE_UPLOAD_DATA_MAX,
+					 frame, &at, why);
+		if (!err)
+			err = await(table, seam, upload, running, seen.stored, at, patience_ms,
+				    why);
 		if (err)
-			return err;
-		if (!wait_word(table, running, seen.stored, patience_ms))
-			return OTA_OK;
+			return err == OTA_UNREACHABLE ? OTA_OK : err;
 	}
 	*ret_done = seen.done;
-	return seen.err && !seen.cut ? ota_fail(why, seen.err, "%s", seen.why.text) : OTA_OK;
+	return seen.err && !seen.cut && !seen.done
+		       ? ota_fail(why, seen.err, "%s", seen.why.text)
+		       : OTA_OK;
 }
 
 static enum ota_err run_once(struct blob_send_table *table, const struct blob_send_seam *seam,

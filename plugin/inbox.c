@@ -150,28 +150,21 @@ static void take_get(struct service *service, struct session *session, const voi
 
 static const struct {
 	enum topic_kind kind;
-	enum metric_kind metric;
 	void (*take)(struct service *service, struct session *session, const void *payload,
 		     size_t len);
 } doors[] = {
-	{TOPIC_HELLO, METRIC_HELLO, take_hello},
-	{TOPIC_REPORT, METRIC_REPORT, take_report},
-	{TOPIC_CONSENT, METRIC_CONSENT, take_consent},
-	{TOPIC_GET, METRIC_GET, take_get},
+	{TOPIC_HELLO, take_hello},
+	{TOPIC_REPORT, take_report},
+	{TOPIC_CONSENT, take_consent},
+	{TOPIC_GET, take_get},
 };
 
 void inbox_device(struct service *service, struct session *session, const struct topic *topic,
 		  const void *payload, size_t len)
 {
-	uint64_t start_us = service_mono_us();
-
-	for (size_t i = 0; i < sizeof(doors) / sizeof(*doors); i++) {
-		if (doors[i].kind != topic->kind)
-			continue;
-		if (may_speak(service, session, topic->kind))
+	for (size_t i = 0; i < sizeof(doors) / sizeof(*doors); i++)
+		if (doors[i].kind == topic->kind && may_speak(service, session, topic->kind))
 			doors[i].take(service, session, payload, len);
-		metric_add(&service->metrics[doors[i].metric], service_mono_us() - start_us);
-	}
 }
 
 void inbox_upload(struct service *service, struct session *session, const void *payload,
@@ -180,7 +173,7 @@ void inbox_upload(struct service *service, struct session *session, const void *
 	struct upload_frame frame;
 	struct ota_why why = {0};
 	struct upload_state state = {.manager = session->identity.name, .why = &why};
-	uint64_t start_us = service_mono_us();
+	bool repeated;
 	enum ota_err err;
 
 	if (!guard_take(&session->gets, service_mono_ms(), UPLOADS_PER_S, UPLOADS_PER_S, 1))
@@ -191,11 +184,10 @@ void inbox_upload(struct service *service, struct session *session, const void *
 		return;
 	}
 	err = upload_frame(service->uploads, session->identity.name, &frame, service_mono_ms(),
-			   &state.offset, &why);
-	if (err) {
+			   &state.offset, &repeated, &why);
+	if (err || repeated) {
 		state.id = frame.upload;
 		state.err = err;
 		outbox_upload_news(service, &state);
 	}
-	metric_add(&service->metrics[METRIC_UPLOAD], service_mono_us() - start_us);
 }

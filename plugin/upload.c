@@ -438,18 +438,21 @@ static void frame_done(struct worker_job *worker_job)
 
 enum ota_err upload_frame(struct upload_table *table, const char *manager,
 			  const struct upload_frame *frame, uint64_t now_ms,
-			  uint64_t *ret_offset, struct ota_why *why)
+			  uint64_t *ret_offset, bool *ret_repeated, struct ota_why *why)
 {
 	struct upload *upload;
 	struct upload_job *job;
 
+	*ret_repeated = false;
 	HASH_FIND(hh, table->uploads, &frame->upload, sizeof(frame->upload), upload);
 	if (!upload || strcmp(upload->manager, manager) != 0 || !upload->begun)
 		return ota_fail(why, OTA_NOT_FOUND, "no such upload; begin it again");
 	*ret_offset = upload->written;
 	upload->used_ms = now_ms;
-	if (frame->offset < upload->accepted) /* resent */
+	if (frame->offset < upload->accepted) {
+		*ret_repeated = true;
 		return OTA_OK;
+	}
 	if (frame->offset != upload->accepted)
 		return ota_fail(why, OTA_RESUME_MISMATCH,
 				"the next byte is %" PRIu64 ", not %" PRIu64, upload->accepted,

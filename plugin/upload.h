@@ -55,10 +55,12 @@ enum ota_err upload_begin(struct upload_table *table, const char *manager, const
 			  uint64_t now_ms, void *asker, struct ota_why *why) OTA_CHECKED;
 /* One frame of the manager's. OTA_NOT_FOUND: no such upload of his; OTA_RESUME_MISMATCH: not
  * where the frame before ended (*ret_offset says where); OTA_BUSY: more than
- * MESSAGE_UPLOAD_WINDOW unanswered. Frames that are there already are ignored. */
+ * MESSAGE_UPLOAD_WINDOW unanswered. A frame that is there already changes nothing
+ * (*ret_repeated): its sender wants to know how far we are. */
 enum ota_err upload_frame(struct upload_table *table, const char *manager,
 			  const struct upload_frame *frame, uint64_t now_ms,
-			  uint64_t *ret_offset, struct ota_why *why) OTA_CHECKED;
+			  uint64_t *ret_offset, bool *ret_repeated,
+			  struct ota_why *why) OTA_CHECKED;
 /* Deletes what lies unfinished in `partial/` since UPLOAD_KEPT_S. */
 void upload_prune(struct upload_table *table);
 /* Gives up what has been idle. */

@@ -7,6 +7,7 @@ import pytest
 
 from harness.firmware import Image, filler, sha256
 from harness.manager import CommandError, Manager
+from harness.process import eventually
 
 
 def begin(alice, product, content):
@@ -66,6 +67,18 @@ def test_a_gap_between_frames_says_where_to_go_on(alice, product):
     frame(alice, upload, 65536, content[65536:131072])
     answer = news(alice, upload)
     assert answer["error"]["name"] == "resume_mismatch" and answer["offset"] == 0
+
+
+def test_a_repeated_frame_is_answered_at_once_with_how_far_it_is(alice, product):
+    content = filler(300_000, 8)
+    upload = begin(alice, product, content)["upload"]
+    frame(alice, upload, 0, content[:65536])
+
+    def stored():
+        alice.messages.clear()
+        frame(alice, upload, 65535, content[65535:65536])
+        return news(alice, upload)["offset"]
+    eventually(lambda: stored() == 65536, 5, "the first frame is in the file")
 
 
 def test_more_than_was_announced_is_refused(alice, product):

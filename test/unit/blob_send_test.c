@@ -20,8 +20,8 @@ struct fake {
 	uint8_t *stored;
 	uint64_t offset, size, unanswered_max, sent, answered;
 	uint64_t cut_at;
-	unsigned begins, frames, waits;
-	bool is_cut, silent, there_already, refuses;
+	unsigned begins, frames, waits, repeats;
+	bool is_cut, silent, slow, there_already, refuses;
 };
 
 static void answer(struct fake *fake, const char *more)
@@ -65,6 +65,13 @@ static enum ota_err send(void *ctx, const void *frame, size_t len, struct ota_wh
 		return ota_fail(why, OTA_UNREACHABLE, "cut");
 	assert_int_equal(upload_read(frame, len, &got, why), OTA_OK);
 	assert_int_equal(got.upload, 0xaa);
+	if (got.offset + got.data_len == fake->offset) { /* asks how far we are */
+		fake->repeats++;
+		assert_memory_equal(fake->stored + got.offset, got.data, got.data_len);
+		if (!fake->silent)
+			answer(fake, "");
+		return OTA_OK;
+	}
 	assert_int_equal(got.offset, fake->offset);
 	fake->frames++;
 	memcpy(fake->stored + got.offset, got.data, got.data_len);
@@ -80,7 +87,7 @@ static enum ota_err send(void *ctx, const void *frame, size_t len, struct ota_wh
 	if (fake->refuses)
 		answer(fake, ",\"error\":{\"name\":\"quota_exceeded\",\"number\":108,"
 			     "\"message\":\"full\"}");
-	else if (!fake->silent &&
+	else if (!fake->silent && !fake->slow &&
 		 (fake->offset == fake->size || fake->offset - fake->answered >= 1u << 20))
 		answer(fake, "");
 	return OTA_OK;
@@ -183,6 +190,21 @@ static void a_refusal_is_told_in_the_plugins_words(void **state)
 	free(fake.stored);
 }
 
+static void a_plugin_that_waits_for_its_tick_is_asked_how_far_it_is(void **state)
+{
+	struct fake fake = {.slow = true};
+	struct ota_why why;
+
+	(void)state;
+	assert_int_equal(run(&fake, 1000, &why), OTA_OK);
+	assert_memory_equal(fake.stored, bytes, SIZE);
+	assert_int_equal(fake.begins, 1);
+	assert_int_equal(fake.frames, SIZE / MESSAGE_UPLOAD_DATA_MAX);
+	assert_int_equal(fake.repeats,
+			 (SIZE + MESSAGE_UPLOAD_WINDOW - 1) / MESSAGE_UPLOAD_WINDOW);
+	free(fake.stored);
+}
+
 static void a_silent_plugin_is_not_waited_for_for_ever(void **state)
 {
 	struct fake fake = {.silent = true, .offset = 0};
@@ -201,6 +223,7 @@ int main(void)
 		cmocka_unit_test(a_cut_connection_goes_on_where_the_plugin_says),
 		cmocka_unit_test(a_blob_that_is_there_is_not_sent),
 		cmocka_unit_test(a_refusal_is_told_in_the_plugins_words),
+		cmocka_unit_test(a_plugin_that_waits_for_its_tick_is_asked_how_far_it_is),
 		cmocka_unit_test(a_silent_plugin_is_not_waited_for_for_ever),
 	};
 
