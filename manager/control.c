@@ -313,7 +313,6 @@ struct ask {
 static void ask_answer(void *ctx, enum ota_err err, const struct ota_why *why,
 		       const struct view *result)
 {
-	struct text text = {0};
 	struct ask *ask = ctx;
 
 	pthread_mutex_lock(&ask->lock);
@@ -322,10 +321,7 @@ static void ask_answer(void *ctx, enum ota_err err, const struct ota_why *why,
 		if (ask->why)
 			*ask->why = *why;
 	} else {
-		view_write(result, &text);
-		ask->err = view_read(text.data ? text.data : "", text.len, MESSAGE_REPLY_MAX,
-				     &ask->tree, ask->why);
-		text_done(&text);
+		ask->err = view_copy(result, &ask->tree, ask->why);
 	}
 	ask->done = true;
 	pthread_cond_signal(&ask->change);

@@ -1,4 +1,4 @@
-/* A reply of the plugin, to be looked at: a read-only tree over JSON that json_check()
+/* A reply of the plugin, to be looked at: a read-only tree (cJSON's) of JSON that json_check()
  * accepted.
  *
  * Lookups of what is not there give NULL, and every function here takes NULL for "not there",
@@ -48,5 +48,8 @@ const char *view_text(const struct view *value);
 /* 0 for what is not a non-negative integer. */
 uint64_t view_number(const struct view *value);
 bool view_is_true(const struct view *value);
-/* Appends the value's JSON as it stands in the reply. */
+/* Appends the value as compact JSON; "null" for what is not there. */
 void view_write(const struct view *value, struct text *to);
+/* The value as a tree of its own, which outlives the one it stands in. */
+enum ota_err view_copy(const struct view *value, struct view_tree **ret_tree,
+		       struct ota_why *why) OTA_CHECKED;

@@ -24,7 +24,7 @@ LAYERS = [
     (r"openssl/.*", r"common/(sign|digest)\w*\.c|agent/\w*tls\w*\.c|agent/link\w*\.c|"
                     r"manager/certificate\.c|plugin/(identity|session)\w*\.c|plugin/plugin\.c|"
                     r"test/fleet/\w+\.[ch]"),
-    (r"cjson/.*|cJSON\.h", r"common/(json|message)\w*\.c"),
+    (r"cjson/.*|cJSON\.h", r"manager/view\.c"),
     (r"sqlite3\.h", r"plugin/store_(sqlite|table)\w*\.[ch]"),
     (r"microhttpd\.h", r"manager/console/http\w*\.[ch]"),
     (r"curl/.*", r"agent/source_https\w*\.c"),
