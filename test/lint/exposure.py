@@ -1,20 +1,21 @@
-"""How exposed the agent's systemd units are, by systemd's own measure: the one that talks to the
-network at most 1.5, the one of root's that writes the slots at most 2.5."""
+"""How exposed the systemd units are, by systemd's own measure: those that talk to the network at
+most 1.5, the one of root's that writes the slots at most 2.5."""
 import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
-UNITS = Path(__file__).resolve().parents[2] / "agent"
-LIMITS = {"ota-agent.service": 1.5, "ota-slot.service": 2.5}
+TREE = Path(__file__).resolve().parents[2]
+LIMITS = {"agent/ota-agent.service": 1.5, "agent/ota-slot.service": 2.5,
+          "manager/console/ota-console.service": 1.5}
 
 if not shutil.which("systemd-analyze"):
     sys.exit("systemd-analyze is missing (Debian package systemd)")
 too_much = 0
 for unit, limit in LIMITS.items():
     done = subprocess.run(["systemd-analyze", "security", "--no-pager", "--offline=true",
-                           UNITS / unit], capture_output=True, text=True)
+                           TREE / unit], capture_output=True, text=True)
     level = re.search(r"Overall exposure level for \S+: ([0-9.]+)", done.stdout)
     if not level:
         sys.exit(done.stdout + done.stderr)
