@@ -66,7 +66,7 @@ void agent_drop_update(struct agent *agent)
 	agent->is_deferred = false;
 	agent->deferred[0] = '\0';
 	agent->trial_begun = false;
-	agent->check_runs = false;
+	agent_stop_check(agent);
 }
 
 static bool is_end(enum agent_action action)
@@ -276,7 +276,8 @@ static void take_runner_events(struct agent *agent)
 		if (event.kind == RUNNER_EXITED) {
 			logbook_write(agent->log, LOG_LEVEL_WARNING, "application: %s",
 				      event.why.text);
-			text_copy(agent->last_exit, sizeof(agent->last_exit), event.why.text);
+			agent->last_exit = agent->crash = event.why;
+			agent->version_runs = false;
 		} else if (event.kind == RUNNER_STARTED) {
 			agent->started = event;
 			agent_learn(agent, &event);

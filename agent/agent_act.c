@@ -313,15 +313,18 @@ static uint64_t arm(struct agent *agent)
 /* Notes when and how often a restart was asked for, before asking. */
 static enum ota_err note_restart(struct agent *agent, struct ota_why *why)
 {
+	const struct host *host = agent->parts.host;
 	struct journal_entry entry = agent->journal->entry;
 
 	entry.boot_id = agent->parts.host->boot_id(agent->parts.host->ctx);
 	entry.restarts++;
 	if (agent_state_of(agent) == AGENT_RESTARTING && entry.restarts == 1) {
-		entry.flags &=
-			~(uint32_t)(JOURNAL_BROKER_WAS_REACHABLE | JOURNAL_TRIAL_EXTENDED);
+		entry.flags &= ~(uint32_t)(JOURNAL_BROKER_WAS_REACHABLE |
+					   JOURNAL_TRIAL_EXTENDED | JOURNAL_DISK_HAD_ROOM);
 		if (agent->online)
 			entry.flags |= JOURNAL_BROKER_WAS_REACHABLE;
+		if (host->disk_is_full && !host->disk_is_full(host->ctx))
+			entry.flags |= JOURNAL_DISK_HAD_ROOM;
 		entry.trial_boots = 0;
 		entry.cause = 0;
 		entry.cause_detail = 0;
@@ -431,121 +434,4 @@ uint64_t agent_act(struct agent *agent)
 		break;
 	}
 	return UINT64_MAX;
-}
-
-/* --- the end of an update --- */
-
-static enum ota_err end_succeeded(struct agent *agent, struct ota_why *why)
-{
-	const bool returned = agent->journal->entry.flags & JOURNAL_REVERT_ASKED;
-	enum ota_err err = OTA_OK;
-
-	if (returned) {
-		err = ota_fail(&agent->failure, OTA_REVERTED_BY_MANAGER,
-			       "the manager wanted the previous version back");
-		return agent_report(agent, UPDATE_ROLLED_BACK, KEEP_FINAL, &agent->failure,
-				    NULL, NULL, why);
-	}
-	if (agent->has_update) {
-		const struct keep_floor floor = {
-			.security_version = agent->checked.firmware.document.raise_floor_to};
-
-		err = keep_floor_raise(agent->keep, &floor, why);
-	}
-	if (!err)
-		err = keep_remove(agent->keep, KEEP_EVIDENCE, why);
-	return err ? err
-		   : agent_report(agent, UPDATE_SUCCEEDED, KEEP_FINAL, NULL, NULL, NULL, why);
-}
-
-static enum ota_err end_failed(struct agent *agent, struct ota_why *why)
-{
-	AUTO_FREE char *log = logbook_tail(agent->log, MESSAGE_LOG_MAX);
-	struct boot_state boot;
-
-	/* An arm that failed half-way must not start anything. */
-	enum ota_err err = agent->parts.slots->state(agent->parts.slots->ctx, &boot, why);
-	if (!err && boot.phase == BOOT_ARMED)
-		err = agent->parts.slots->revert(agent->parts.slots->ctx, why);
-	if (err)
-		return err;
-	return agent_report(agent, UPDATE_FAILED, KEEP_FINAL, &agent->failure, log, NULL, why);
-}
-
-/* Why did the new version not stay? What it wrote down itself, unless it never got so far. */
-static void gather_cause(struct agent *agent, const struct boot_state *boot,
-			 const struct agent_evidence *evidence, bool has_evidence)
-{
-	const struct journal_entry *entry = &agent->journal->entry;
-	enum ota_err err;
-
-	if (agent->failure.err)
-		return;
-	if (boot->phase == BOOT_RETURNED && boot->exhausted) {
-		err = ota_fail(
-			&agent->failure, OTA_CRASH_LOOP,
-			"the new version was started %u times and never proved itself%s%s",
-			AGENT_TRIES, agent->last_exit[0] ? ": " : "", agent->last_exit);
-	} else if (entry->cause && ota_err_from_number(entry->cause, &err)) {
-		err = ota_fail(&agent->failure, err, "%s",
-			       has_evidence ? evidence->message : ota_err_sentence(err));
-		agent->failure.detail = (int)entry->cause_detail;
-	} else if (has_evidence && ota_err_from_number(evidence->err, &err)) {
-		err = ota_fail(&agent->failure, err, "%s", evidence->message);
-		agent->failure.detail = (int)evidence->detail;
-	} else {
-		err = ota_fail(&agent->failure, OTA_CRASH_LOOP,
-			       "the old version runs again and nothing says why%s%s",
-			       agent->last_exit[0] ? ": " : "", agent->last_exit);
-	}
-	(void)err;
-}
-
-static enum ota_err end_rolled_back(struct agent *agent, struct ota_why *why)
-{
-	struct journal_entry *entry = &agent->journal->entry;
-	struct agent_evidence evidence = {0};
-	AUTO_FREE char *log = NULL;
-	struct boot_state boot;
-	enum ota_err err = agent->parts.slots->state(agent->parts.slots->ctx, &boot, why);
-
-	if (err)
-		return err;
-	const bool has_evidence = agent_read_evidence(agent, &evidence) &&
-				  evidence.release == entry->release &&
-				  evidence.attempt == entry->attempt;
-	gather_cause(agent, &boot, &evidence, has_evidence);
-	log = logbook_tail(agent->log, MESSAGE_LOG_MAX);
-	err = agent_report(
-		agent, UPDATE_ROLLED_BACK, KEEP_FINAL, &agent->failure,
-		has_evidence && evidence.log && strlen(evidence.log) > 0 ? evidence.log : log,
-		NULL, why);
-	agent_evidence_done(&evidence);
-	if (!err)
-		err = keep_remove(agent->keep, KEEP_EVIDENCE, why);
-	if (err)
-		return err;
-	entry->reverts = entry->reverted_release == entry->release ? entry->reverts + 1 : 1;
-	entry->reverted_release = entry->release;
-	entry->reverted_cause = (uint32_t)agent->failure.err;
-	if (entry->reverts >= AGENT_REVERTS_MAX)
-		agent->sit_out_until_ms = agent->now_ms + AGENT_SIT_OUT_MS;
-	return OTA_OK;
-}
-
-enum ota_err agent_end(struct agent *agent, enum agent_action action, struct ota_why *why)
-{
-	const struct journal_entry *entry = &agent->journal->entry;
-	enum update_state state;
-
-	if (postbox_has_final(&agent->postbox, entry->release, entry->attempt))
-		return OTA_OK; /* said before a cut; only the journal did not know */
-	if (action == ACTION_END_SUCCEEDED)
-		return end_succeeded(agent, why);
-	if (action == ACTION_END_FAILED)
-		return end_failed(agent, why);
-	if (action == ACTION_END_ROLLED_BACK)
-		return end_rolled_back(agent, why);
-	state = action == ACTION_END_CANCELED ? UPDATE_CANCELED : UPDATE_SUPERSEDED;
-	return agent_report(agent, state, KEEP_FINAL, NULL, NULL, NULL, why);
 }

@@ -1,5 +1,6 @@
 /* The inside of the agent, shared by agent.c (events and steps), agent_act.c (actions),
- * agent_talk.c (messages) and agent_offer.c (offers). Nobody else includes it. */
+ * agent_end.c (ends), agent_talk.c (messages) and agent_offer.c (offers). Nobody else includes
+ * it. */
 #pragma once
 
 #include "agent.h"
@@ -25,8 +26,10 @@
 #define AGENT_TRIES	      3u
 #define AGENT_REVERTS_MAX     3u /* of one release: then it sits out */
 #define AGENT_SIT_OUT_MS      (24u * 3600000u)
-#define AGENT_RESTARTS_MAX    4u  /* asked for without the boot state moving */
-#define AGENT_TRIAL_BOOTS_MAX 50u /* of the agent within one trial */
+#define AGENT_RESTARTS_MAX    4u    /* asked for without the boot state moving */
+#define AGENT_TRIAL_BOOTS_MAX 10u   /* of the agent within one trial */
+#define AGENT_DISK_FULL_MS    2000u /* it was full for so long */
+#define AGENT_TRIAL_LOOK_MS   1000u /* at the disk, while a version is on trial */
 
 struct agent_running {
 	bool known;
@@ -93,12 +96,15 @@ struct agent {
 
 	/* trial */
 	uint64_t trial_since_ms, started_ms, check_due_ms;
+	bool version_runs; /* false between a crash and the next start */
 	bool trial_begun, check_runs, outage_known, outage_elsewhere, link_fresh;
 	enum trial_health health;
 	struct ota_why health_why, link_why;
 	unsigned link_failures;
 	uint64_t grant_due_ms, evidence_ms;
-	char last_exit[OTA_WHY_TEXT_MAX];
+	uint64_t disk_full_ms;	  /* since when it is full; 0: it is not */
+	struct ota_why last_exit; /* of the application, since its last start */
+	struct ota_why crash;	  /* the last one of this trial */
 
 	/* link */
 	bool online, welcomed;
@@ -155,15 +161,19 @@ enum ota_err agent_identify(struct agent *agent, struct ota_why *why) OTA_CHECKE
 /* agent_act.c */
 /* Repeats the action of the state; milliseconds until it wants to be repeated. */
 uint64_t agent_act(struct agent *agent);
-/* The action that comes after the journal says idle again is done before it. */
-enum ota_err agent_end(struct agent *agent, enum agent_action action,
-		       struct ota_why *why) OTA_CHECKED;
 /* Ends the fetch in hand and keeps count of what it fetched. */
 void agent_stop_fetch(struct agent *agent);
 bool agent_gate(struct agent *agent, enum consent_gate gate, char *ret_reason,
 		uint64_t *ret_left_ms);
 
+/* agent_end.c */
+/* The action that comes after the journal says idle again is done before it. */
+enum ota_err agent_end(struct agent *agent, enum agent_action action,
+		       struct ota_why *why) OTA_CHECKED;
+
 /* agent_prove.c */
+/* Ends a health check that runs: it was of another start, or of another version. */
+void agent_stop_check(struct agent *agent);
 uint64_t agent_prove(struct agent *agent);
 void agent_keep_evidence(struct agent *agent, enum ota_err err, int detail,
 			 const char *message);

@@ -424,8 +424,8 @@ void agent_learn(struct agent *agent, const struct runner_event *started)
 	}
 	agent->learned = true;
 	agent->started_ms = agent->now_ms;
-	agent->health = TRIAL_HEALTH_UNKNOWN;
-	agent->check_runs = false;
+	agent->version_runs = true;
+	agent_stop_check(agent);
 	if (first)
 		agent->parts.link->start(agent->parts.link->ctx);
 	const enum agent_state state = agent_state_of(agent);
@@ -438,5 +438,6 @@ void agent_learn(struct agent *agent, const struct runner_event *started)
 	} else {
 		learn_late(agent, &boot, started);
 	}
-	agent->last_exit[0] = '\0';
+	agent->last_exit.err = OTA_OK;
+	agent->last_exit.text[0] = '\0';
 }

@@ -110,30 +110,44 @@ static bool begin_trial(struct agent *agent)
 	struct ota_why why = {0};
 	struct journal_entry entry = agent->journal->entry;
 
+	/* Counted before anything that takes time: what ends the agent may not wait for that.
+	 */
 	entry.trial_boots++;
-	enum ota_err err = verify_running(agent, &why);
-	if (!err && entry.trial_boots > AGENT_TRIAL_BOOTS_MAX)
-		err = ota_fail(&why, OTA_CRASH_LOOP,
-			       "the agent was started %u times in one trial",
-			       entry.trial_boots);
-	if (err) {
-		unfit(agent, &why);
-		return false;
-	}
 	if (agent_store(agent, &entry, &why)) {
 		agent_log(agent, LOG_LEVEL_ERROR, &why, "journal");
 		agent->action_due_ms = agent->now_ms + AGENT_RETRY_MS;
 		return false;
 	}
+	enum ota_err err = entry.trial_boots > AGENT_TRIAL_BOOTS_MAX
+				   ? ota_fail(&why, OTA_AGENT_KILLED,
+					      "the agent was started %u times in one trial",
+					      entry.trial_boots)
+				   : verify_running(agent, &why);
+	if (err) {
+		unfit(agent, &why);
+		return false;
+	}
 	agent->trial_begun = true;
 	agent->trial_since_ms = agent->now_ms;
 	agent->outage_known = false;
+	agent->disk_full_ms = 0;
+	agent->crash.err = OTA_OK;
 	agent->link_fresh = false;
 	agent->online = false;
 	agent->nonce_is_trial = false;
 	postbox_online(&agent->postbox, false);
 	agent->parts.link->renew(agent->parts.link->ctx);
 	return true;
+}
+
+void agent_stop_check(struct agent *agent)
+{
+	const struct host *host = agent->parts.host;
+
+	if (agent->check_runs && host->check_stop)
+		host->check_stop(host->ctx);
+	agent->check_runs = false;
+	agent->health = TRIAL_HEALTH_UNKNOWN;
 }
 
 static void check_health(struct agent *agent)
@@ -164,28 +178,71 @@ static void check_health(struct agent *agent)
 	agent->check_runs = false;
 	agent->check_due_ms = agent->now_ms + CHECK_PAUSE_MS;
 	agent->health = health;
-	if (health == TRIAL_HEALTH_BAD)
+	if (health != TRIAL_HEALTH_GOOD)
 		agent->health_why = why;
 	else
 		logbook_write(agent->log, LOG_LEVEL_INFO, "the health check passed");
 }
 
+/* The broker was not reached, or did not grant the commit. */
+static void explain_link(struct agent *agent, struct ota_why *why)
+{
+	const struct host *host = agent->parts.host;
+	enum ota_err err;
+
+	if (agent->online)
+		err = ota_fail(why, OTA_NO_CONNECTIVITY_AFTER_UPDATE,
+			       "connected, but the commit was not granted in time");
+	else if (host->network_is_down && host->network_is_down(host->ctx, why))
+		err = ota_context(why, OTA_NO_NETWORK_AFTER_UPDATE, "there is no network");
+	else
+		err = ota_fail(why, OTA_NO_CONNECTIVITY_AFTER_UPDATE,
+			       "the broker was not reached in time: %s",
+			       agent->link_why.text[0] ? agent->link_why.text : "no answer");
+	if (err == OTA_NO_CONNECTIVITY_AFTER_UPDATE)
+		why->detail = agent->link_why.detail;
+}
+
+/* It crashed and was started again so late that the time ran out on it. */
+static bool is_the_crashs_fault(const struct agent *agent, enum ota_err err)
+{
+	return agent->crash.err && (err == OTA_NOT_RESPONDING ||
+				    (err == OTA_NO_CONNECTIVITY_AFTER_UPDATE && agent->online));
+}
+
 static void explain(struct agent *agent, enum ota_err err, struct ota_why *why)
 {
-	if (err == OTA_HEALTH_CHECK_FAILED)
+	if (is_the_crashs_fault(agent, err)) {
+		*why = agent->crash;
+		err = ota_context(why, why->err,
+				  "the new version did not prove itself in time");
+	} else if (err == OTA_NO_CONNECTIVITY_AFTER_UPDATE) {
+		explain_link(agent, why);
+	} else if (err == OTA_HEALTH_CHECK_FAILED) {
 		err = ota_fail(why, err, "the health check did not pass in time: %s",
-			       agent->health_why.text[0] ? agent->health_why.text
-							 : "it did not end");
-	else if (err == OTA_NO_CONNECTIVITY_AFTER_UPDATE && agent->online)
-		err = ota_fail(why, err, "connected, but the commit was not granted in time");
-	else if (err == OTA_NO_CONNECTIVITY_AFTER_UPDATE)
-		err = ota_fail(why, err, "the broker was not reached in time: %s",
-			       agent->link_why.text[0] ? agent->link_why.text : "no answer");
-	else
+			       agent->health_why.text);
+		why->detail = agent->health_why.detail;
+	} else if (err == OTA_NOT_RESPONDING) {
+		err = ota_fail(why, err, "the health check did not end in time");
+		why->detail = agent->health_why.detail;
+	} else {
 		err = ota_fail(why, err, "%s", ota_err_sentence(err));
-	(void)err;
-	why->detail = err == OTA_HEALTH_CHECK_FAILED ? agent->health_why.detail
-						     : agent->link_why.detail;
+	}
+}
+
+/* Full for a while, and it was not before the restart. */
+static bool disk_was_filled(struct agent *agent)
+{
+	const struct host *host = agent->parts.host;
+
+	if (!(agent->journal->entry.flags & JOURNAL_DISK_HAD_ROOM) || !host->disk_is_full ||
+	    !host->disk_is_full(host->ctx)) {
+		agent->disk_full_ms = 0;
+		return false;
+	}
+	if (!agent->disk_full_ms)
+		agent->disk_full_ms = agent->now_ms;
+	return agent->now_ms - agent->disk_full_ms >= AGENT_DISK_FULL_MS;
 }
 
 static uint64_t extend(struct agent *agent)
@@ -218,6 +275,14 @@ static uint64_t ask_grant(struct agent *agent)
 	return agent->grant_due_ms - agent->now_ms;
 }
 
+/* Since the last start, or since this trial began where that was later. */
+static uint64_t running_ms(const struct agent *agent)
+{
+	return agent->now_ms - (agent->started_ms > agent->trial_since_ms
+					? agent->started_ms
+					: agent->trial_since_ms);
+}
+
 static enum trial_verdict judge(struct agent *agent, uint64_t *ret_wait_ms,
 				enum ota_err *ret_err)
 {
@@ -225,7 +290,7 @@ static enum trial_verdict judge(struct agent *agent, uint64_t *ret_wait_ms,
 	const uint32_t flags = agent->journal->entry.flags;
 	const struct trial_facts facts = {
 		.elapsed_ms = agent->now_ms - agent->trial_since_ms,
-		.running_ms = agent->now_ms - agent->started_ms,
+		.running_ms = running_ms(agent),
 		.confirm_timeout_ms = settings->confirm_timeout_ms,
 		.health_timeout_ms = settings->health_timeout_ms,
 		.probation_ms = settings->probation_ms,
@@ -235,6 +300,7 @@ static enum trial_verdict judge(struct agent *agent, uint64_t *ret_wait_ms,
 		.extended = flags & JOURNAL_TRIAL_EXTENDED,
 		.outage_known = agent->outage_known,
 		.outage_elsewhere = agent->outage_elsewhere,
+		.disk_full = disk_was_filled(agent),
 	};
 
 	return trial_judge(&facts, ret_wait_ms, ret_err);
@@ -249,6 +315,9 @@ uint64_t agent_prove(struct agent *agent)
 
 	if (!agent->trial_begun && !begin_trial(agent))
 		return 0;
+	if (!agent->version_runs)
+		return AGENT_TRIAL_LOOK_MS; /* it crashed; the next start or the old version
+					       follows */
 	check_health(agent);
 	switch (judge(agent, &wait_ms, &err)) {
 	case TRIAL_WAIT:
@@ -267,6 +336,8 @@ uint64_t agent_prove(struct agent *agent)
 		unfit(agent, &why);
 		return 0;
 	}
+	if (wait_ms > AGENT_TRIAL_LOOK_MS)
+		wait_ms = AGENT_TRIAL_LOOK_MS;
 	/* A health check that runs has nothing to wake us with. */
 	if (agent->health != TRIAL_HEALTH_GOOD && wait_ms > 250)
 		wait_ms = 250;

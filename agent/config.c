@@ -77,9 +77,9 @@ const struct option_row config_rows[] = {
 	{ .key = "confirm_timeout", .kind = OPTION_DURATION, .offset = AT(confirm_timeout), .fallback = "300s",
 	  .min = SECOND, .max = DAY,
 	  .help = "Time in which a new version must be healthy, connected and granted, or the old one comes back." },
-	{ .key = "probation", .kind = OPTION_DURATION, .offset = AT(probation), .fallback = "5s",
+	{ .key = "probation", .kind = OPTION_DURATION, .offset = AT(probation), .fallback = "60s",
 	  .max = DAY,
-	  .help = "Time that a new version must run without a crash before it asks for its commit." },
+	  .help = "Time that a new version must run without a crash before it asks for its commit; less than confirm_timeout." },
 	{ .key = "outage_check", .kind = OPTION_STRING, .offset = AT(outage_check), .fallback = "",
 	  .help = "Exits with 0 when the network is down for others too; then a trial is extended once." },
 	{ .key = "factory_version", .kind = OPTION_STRING, .offset = AT(factory_version), .fallback = "0",
@@ -224,6 +224,12 @@ enum ota_err config_check(struct config *config, const char *where, struct ota_w
 		return ota_fail(why, OTA_BAD_REQUEST,
 				"%s: factory_version '%s' is not " NAME_VERSION_ALLOWED, where,
 				config->factory_version);
+	if (config->probation >= config->confirm_timeout)
+		return ota_fail(why, OTA_BAD_REQUEST,
+				"%s: probation is %llu s, it must be less than confirm_timeout "
+				"(%llu s)",
+				where, (unsigned long long)config->probation / 1000,
+				(unsigned long long)config->confirm_timeout / 1000);
 	if (config->reconnect_min > config->reconnect_max)
 		return ota_fail(why, OTA_BAD_REQUEST,
 				"%s: reconnect_min is greater than reconnect_max", where);

@@ -206,6 +206,23 @@ enum ota_err disk_remove(const struct disk *disk, const char *path, struct ota_w
 	return disk_sync_parent(disk, path, why);
 }
 
+/* Makes `<path>.new` a link to the target, unless it is one. */
+static enum ota_err make_fresh_link(const struct disk *disk, const char *fresh,
+				    const char *target, struct ota_why *why)
+{
+	char now[DISK_PATH_SIZE];
+
+	if (disk->readlink(disk->ctx, fresh, now, sizeof(now)) >= 0 && !strcmp(now, target))
+		return OTA_OK;
+	enum ota_err err = disk_unlink_leftover(disk, fresh, why);
+	if (err)
+		return err;
+	int made = disk->symlink(disk->ctx, target, fresh);
+	if (made < 0)
+		return ota_fail_errno(why, OTA_IO_ERROR, -made, "the link '%s'", fresh);
+	return OTA_OK;
+}
+
 enum ota_err disk_replace_link(const struct disk *disk, const char *path, const char *target,
 			       struct ota_why *why)
 {
@@ -213,13 +230,18 @@ enum ota_err disk_replace_link(const struct disk *disk, const char *path, const 
 	enum ota_err err = disk_new_name(fresh, path, why);
 
 	if (!err)
-		err = disk_unlink_leftover(disk, fresh, why);
-	if (err)
-		return err;
-	int made = disk->symlink(disk->ctx, target, fresh);
-	if (made < 0)
-		return ota_fail_errno(why, OTA_IO_ERROR, -made, "the link '%s'", fresh);
-	return disk_rename(disk, fresh, path, why);
+		err = make_fresh_link(disk, fresh, target, why);
+	return err ? err : disk_rename(disk, fresh, path, why);
+}
+
+void disk_spare_link(const struct disk *disk, const char *path, const char *target)
+{
+	char fresh[DISK_PATH_SIZE];
+
+	if (disk_new_name(fresh, path, NULL))
+		return;
+	enum ota_err err = make_fresh_link(disk, fresh, target, NULL);
+	(void)err;
 }
 
 enum ota_err disk_make_directory(const struct disk *disk, const char *path, mode_t mode,

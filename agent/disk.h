@@ -86,6 +86,9 @@ enum ota_err disk_remove(const struct disk *disk, const char *path,
 /* Makes `path` a symbolic link to `target` in one step (new link, rename, directory sync). */
 enum ota_err disk_replace_link(const struct disk *disk, const char *path, const char *target,
 			       struct ota_why *why) OTA_CHECKED;
+/* Makes `<path>.new` in advance, so that disk_replace_link() to this target needs no inode; not
+ * being able to is no error. */
+void disk_spare_link(const struct disk *disk, const char *path, const char *target);
 /* Makes the directory (and its parents, 0755), where they are not there, and makes the names
  * durable, also of those that are there. */
 enum ota_err disk_make_directory(const struct disk *disk, const char *path, mode_t mode,

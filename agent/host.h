@@ -17,10 +17,17 @@ struct host {
 	uint64_t (*boot_id)(void *ctx);
 	/* Starts the product's health check of the version at `path` (may be ""). */
 	enum ota_err (*check_start)(void *ctx, const char *path, struct ota_why *why);
-	/* UNKNOWN while it runs; a bad one says why. */
+	/* UNKNOWN while it runs; a bad or silent one says why. */
 	enum trial_health (*check_result)(void *ctx, struct ota_why *why);
+	/* Ends a check that runs. NULL: none goes on for long. */
+	void (*check_stop)(void *ctx);
 	/* True when the network is down for others too: not this version's fault. */
 	bool (*outage_elsewhere)(void *ctx);
+	/* True when this device has no way to any network; `why` says what is missing. NULL:
+	 * there is always one. */
+	bool (*network_is_down)(void *ctx, struct ota_why *why);
+	/* True when nothing more can be kept beside what is there. NULL: there is room. */
+	bool (*disk_is_full)(void *ctx);
 	/* Called now and then during long work, so that a watchdog knows that it is work. */
 	void (*alive)(void *ctx);
 };

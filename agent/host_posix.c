@@ -10,11 +10,13 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/statvfs.h>
 #include <sys/wait.h>
 #include <time.h>
 
 #define CHECK_TIMEOUT_MS 30000u /* one run of the health check */
 #define OUTAGE_TIMEOUT_S 5
+#define DISK_ROOM_MIN	 (64u << 10) /* bytes; a report with its log and some */
 
 struct host_posix {
 	struct host_options options;
@@ -114,6 +116,17 @@ static enum trial_health bad(struct ota_why *why, int detail, const char *text)
 	return TRIAL_HEALTH_BAD;
 }
 
+static void check_stop(void *ctx)
+{
+	struct host_posix *host = ctx;
+
+	if (!host->pid)
+		return;
+	kill(-host->pid, SIGKILL);
+	waitpid(host->pid, NULL, 0);
+	host->pid = 0;
+}
+
 static enum trial_health check_result(void *ctx, struct ota_why *why)
 {
 	struct host_posix *host = ctx;
@@ -128,10 +141,9 @@ static enum trial_health check_result(void *ctx, struct ota_why *why)
 	if (pid == 0) {
 		if (boot_ms(NULL) < host->deadline_ms)
 			return TRIAL_HEALTH_UNKNOWN;
-		kill(-host->pid, SIGKILL);
-		waitpid(host->pid, &status, 0);
-		host->pid = 0;
-		return bad(why, ETIMEDOUT, "it did not end within 30 s");
+		check_stop(host);
+		(void)bad(why, ETIMEDOUT, "it did not end within 30 s");
+		return TRIAL_HEALTH_SILENT;
 	}
 	host->pid = 0;
 	if (pid > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0)
@@ -172,6 +184,24 @@ static bool outage_elsewhere(void *ctx)
 	return outage_is_elsewhere(host->options.broker);
 }
 
+static bool network_is_down(void *ctx, struct ota_why *why)
+{
+	const struct host_posix *host = ctx;
+
+	return outage_is_total(host->options.broker, why);
+}
+
+static bool disk_is_full(void *ctx)
+{
+	const struct host_posix *host = ctx;
+	struct statvfs fs;
+
+	if (!host->options.directory || statvfs(host->options.directory, &fs) < 0)
+		return false;
+	return (uint64_t)fs.f_bavail * fs.f_frsize < DISK_ROOM_MIN ||
+	       (fs.f_files > 0 && fs.f_ffree == 0);
+}
+
 static void alive(void *ctx)
 {
 	const struct host_posix *host = ctx;
@@ -198,7 +228,10 @@ enum ota_err host_new(const struct host_options *options, struct host *ret_host,
 		.boot_id = boot_id,
 		.check_start = check_start,
 		.check_result = check_result,
+		.check_stop = check_stop,
 		.outage_elsewhere = outage_elsewhere,
+		.network_is_down = network_is_down,
+		.disk_is_full = disk_is_full,
 		.alive = alive,
 	};
 	return OTA_OK;
@@ -208,10 +241,8 @@ void host_free(struct host *ret_host)
 {
 	struct host_posix *host = ret_host->ctx;
 
-	if (host && host->pid) {
-		kill(-host->pid, SIGKILL);
-		waitpid(host->pid, NULL, 0);
-	}
+	if (host)
+		check_stop(host);
 	free(host);
 	memset(ret_host, 0, sizeof(*ret_host));
 }

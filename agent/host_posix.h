@@ -7,6 +7,7 @@ struct host_options {
 	const char *health_command; /* NULL: running is enough */
 	const char *outage_check;   /* NULL: the rule below */
 	const char *broker;	    /* host:port */
+	const char *directory;	    /* of the state: its file system must not be full */
 	/* Written anew by every run of our boot selector: a start of the machine where the
 	 * kernel's boot id does not tell (containers). May be missing. */
 	const char *boot_file;

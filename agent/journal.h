@@ -10,7 +10,8 @@ enum journal_flag {
 	JOURNAL_BROKER_WAS_REACHABLE = 1 << 0, /* before the restart into the trial */
 	JOURNAL_TRIAL_EXTENDED = 1 << 1,       /* the trial's time was extended once */
 	JOURNAL_DEVELOPMENT = 1 << 2,	       /* firmware signed by the development class */
-	JOURNAL_REVERT_ASKED = 1 << 3, /* by the manager, or by the agent with `cause` */
+	JOURNAL_REVERT_ASKED = 1 << 3,	/* by the manager, or by the agent with `cause` */
+	JOURNAL_DISK_HAD_ROOM = 1 << 4, /* before the restart into the trial */
 };
 
 struct journal_entry {

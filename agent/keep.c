@@ -1,7 +1,9 @@
 #include "keep.h"
 
 #include "keep_report.h"
+#include "own.h"
 
+#include <fcntl.h>
 #include <string.h>
 
 #define FLOOR_MAGIC UINT32_C(0x4641544f) /* "OTAF" */
@@ -70,7 +72,37 @@ enum ota_err keep_open(struct keep *keep, const struct disk *disk, const char *d
 		err = keep_report_open(keep, why);
 	if (err)
 		keep_done(keep);
+	else
+		keep_reserve_make(keep);
 	return err ? ota_context(why, err, "the state directory") : OTA_OK;
+}
+
+void keep_reserve_make(struct keep *keep)
+{
+	char path[DISK_PATH_SIZE];
+	AUTO_FREE void *zeros = NULL;
+
+	if (keep->has_reserve || disk_join(path, keep->directory, "reserve", NULL))
+		return;
+	int file = keep->disk->open(keep->disk->ctx, path, O_RDONLY, 0);
+	if (file >= 0) {
+		keep->disk->close(keep->disk->ctx, file);
+		keep->has_reserve = true;
+		return;
+	}
+	zeros = calloc(1, KEEP_RESERVE_SIZE);
+	keep->has_reserve =
+		zeros && !disk_replace(keep->disk, path, zeros, KEEP_RESERVE_SIZE, 0600, NULL);
+}
+
+bool keep_reserve_give(struct keep *keep)
+{
+	char path[DISK_PATH_SIZE];
+
+	if (!keep->has_reserve || disk_join(path, keep->directory, "reserve", NULL))
+		return false;
+	keep->has_reserve = false;
+	return !disk_remove(keep->disk, path, NULL);
 }
 
 void keep_done(struct keep *keep)

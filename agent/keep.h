@@ -12,6 +12,8 @@
 #define KEEP_OFFER_MAX	  (160u << 10) /* MESSAGE_OFFER_MAX */
 #define KEEP_EVIDENCE_MAX (32u << 10)  /* a log of ≤ 16 KiB and what goes with it */
 #define KEEP_SEQ_BLOCK	  64	       /* report numbers reserved with one write */
+/* Room that is kept for the one report that tells of a full disk. */
+#define KEEP_RESERVE_SIZE (KEEP_REPORT_MAX + 8192)
 
 enum keep_item {
 	KEEP_ROOT = 0,	 /* newest root envelope */
@@ -52,7 +54,8 @@ struct keep {
 	struct keep_report reports[KEEP_REPORTS_MAX]; /* ascending seq */
 	unsigned report_count;
 	uint64_t dropped; /* reports dropped for want of room since open */
-	bool floor_lost;  /* both copies of the floor were unreadable: it starts at 0 again */
+	bool has_reserve;
+	bool floor_lost; /* both copies of the floor were unreadable: it starts at 0 again */
 };
 
 /* Opens or makes the directory (0700) and reads what is there; leftovers of a cut are removed.
@@ -83,7 +86,8 @@ enum ota_err keep_report_seq(struct keep *keep, uint64_t *ret_seq,
 /* Stores the payload of a report, to be sent until it is acknowledged. `seq` must come from
  * keep_report_seq() and be greater than all before. A full queue drops the oldest progress,
  * then the oldest step; when only finals are left, a progress or step is dropped itself
- * (OTA_OK) and a final is OTA_INSUFFICIENT_STORAGE. */
+ * (OTA_OK) and a final is OTA_INSUFFICIENT_STORAGE. On a full disk a final takes the room
+ * that was reserved for it. */
 enum ota_err keep_report_add(struct keep *keep, uint64_t seq, enum keep_report_kind kind,
 			     const char *payload, size_t len, struct ota_why *why) OTA_CHECKED;
 /* keep->reports[i]; the caller frees. */

@@ -206,6 +206,8 @@ enum ota_err keep_report_add(struct keep *keep, uint64_t seq, enum keep_report_k
 	err = report_path(keep, &report, path, why);
 	if (!err)
 		err = disk_replace(keep->disk, path, payload, len, 0600, why);
+	if (err == OTA_INSUFFICIENT_STORAGE && kind == KEEP_FINAL && keep_reserve_give(keep))
+		err = disk_replace(keep->disk, path, payload, len, 0600, why);
 	if (err)
 		return ota_context(why, err, "report %llu", (unsigned long long)seq);
 	report_insert(keep, &report);
@@ -238,5 +240,7 @@ enum ota_err keep_report_ack(struct keep *keep, const uint64_t *seqs, unsigned c
 		if (err)
 			return err;
 	}
+	if (!keep->report_count)
+		keep_reserve_make(keep);
 	return OTA_OK;
 }

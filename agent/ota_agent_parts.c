@@ -160,6 +160,7 @@ static enum ota_err open_parts(struct ota_agent *agent, struct ota_why *why)
 		.outage_check = config->outage_check,
 		.broker = config->broker,
 		.boot_file = config->boot_file,
+		.directory = config->state_dir,
 		.alive = alive,
 		.alive_ctx = agent,
 	};

@@ -111,3 +111,38 @@ bool outage_is_elsewhere(const char *broker)
 {
 	return broker_refuses(broker) || gateway_is_silent();
 }
+
+/* What the kernel says of a way there; 0: there is one. Connecting a datagram socket sends
+ * nothing. */
+static int way_error(const struct sockaddr *address, socklen_t len)
+{
+	AUTO_CLOSE int fd = socket(address->sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	if (fd < 0)
+		return errno;
+	return connect(fd, address, len) < 0 ? errno : 0;
+}
+
+bool outage_is_total(const char *broker, struct ota_why *why)
+{
+	const struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
+	/* An address of nobody (RFC 5737): is there a way into the world? */
+	struct sockaddr_in any = {.sin_family = AF_INET, .sin_port = htons(GATEWAY_PORT)};
+	struct addrinfo *list = NULL;
+	char host[256] = "", port[6];
+
+	any.sin_addr.s_addr = htonl(UINT32_C(0xc0000201));
+	int error = way_error((const struct sockaddr *)&any, sizeof(any));
+	if (tls_split(broker, host, sizeof(host), port, sizeof(port)) &&
+	    !getaddrinfo(host, port, &hints, &list)) {
+		for (const struct addrinfo *one = list; one && error; one = one->ai_next)
+			error = way_error(one->ai_addr, one->ai_addrlen);
+		freeaddrinfo(list);
+	}
+	if (!error)
+		return false;
+	enum ota_err err =
+		ota_fail_errno(why, OTA_NO_NETWORK_AFTER_UPDATE, error, "'%s'", host);
+	(void)err;
+	return true;
+}

@@ -164,6 +164,9 @@ static enum ota_err file_point(struct slot_image *image, enum boot_slot slot,
 			disk_replace_link(&image->disk, of->link, of->path[slot], why);
 		if (err)
 			return err;
+		/* The way back must not hang on a free inode. */
+		disk_spare_link(&image->disk, of->link,
+				of->path[slot == BOOT_SLOT_A ? BOOT_SLOT_B : BOOT_SLOT_A]);
 	}
 	return OTA_OK;
 }

@@ -1,7 +1,8 @@
 #include "supervise.h"
 
-#include "program.h"
+#include "ending.h"
 #include "own.h"
+#include "program.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -14,6 +15,7 @@
 #include <time.h>
 
 #define EVENTS_MAX	4
+#define RECORD_SIZE	64u /* three numbers of at most 20 digits */
 #define POLL_MS		500 /* where the kernel has no pidfd */
 #define ADOPT_TRIES	50  /* × 20 ms: the application writes its record before it starts */
 #define STEADY_MS	60000u /* it ran so long: the next crash is the first one again */
@@ -38,6 +40,9 @@ struct supervise {
 	uint64_t start_time;
 	int pidfd;
 	enum boot_slot slot;
+	int load_error; /* why the program could not be loaded; 0: it was */
+	char program[96];
+	uint64_t memory_kills; /* when it was started */
 	struct runner_event events[EVENTS_MAX];
 	unsigned event_count;
 };
@@ -135,20 +140,17 @@ static void forget(struct supervise *supervise)
 }
 
 /* True when the application has ended; says how. */
-static bool has_ended(struct supervise *supervise, char *ret_how, size_t size)
+static bool has_ended(struct supervise *supervise, struct ending *ret_ending)
 {
 	int status = 0;
 
+	*ret_ending = (struct ending){.lived_ms = supervise->now_ms - supervise->started_ms};
 	if (supervise->child) {
 		pid_t pid = waitpid(supervise->pid, &status, WNOHANG);
 
-		if (pid == 0)
-			return false;
-		if (pid == supervise->pid)
-			program_explain(status, ret_how, size);
-		else
-			snprintf(ret_how, size, "ended");
-		return true;
+		ret_ending->status = status;
+		ret_ending->known = pid == supervise->pid;
+		return pid != 0;
 	}
 	if (start_time_of_pid(supervise->pid) == supervise->start_time) {
 		struct pollfd one = {.fd = supervise->pidfd, .events = POLLIN};
@@ -157,7 +159,6 @@ static bool has_ended(struct supervise *supervise, char *ret_how, size_t size)
 		if (supervise->pidfd < 0 || poll(&one, 1, 0) <= 0)
 			return false;
 	}
-	snprintf(ret_how, size, "ended while it was not ours to wait for");
 	return true;
 }
 
@@ -179,24 +180,28 @@ static void put_number(char **at, uint64_t value)
 	*(*at)++ = ' ';
 }
 
-static bool write_record(const char *path, const char *temporary, enum boot_slot slot)
+/* In place and always of the same length, so that a full disk takes it too. A device whose disk
+ * takes nothing at all runs its application all the same. */
+static void write_record(const char *path, enum boot_slot slot)
 {
-	char line[96], *at = line;
+	char line[RECORD_SIZE], *at = line;
 
+	memset(line, ' ', sizeof(line));
 	put_number(&at, (uint64_t)getpid());
 	put_number(&at, start_time_of("/proc/self/stat"));
 	put_number(&at, (uint64_t)slot);
-	*at++ = '\n';
-	int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	line[sizeof(line) - 1] = '\n';
+	int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
 	if (fd < 0)
-		return false;
-	bool good = write(fd, line, (size_t)(at - line)) == at - line;
+		return;
+	if (write(fd, line, sizeof(line)) < 0) {
+		/* it cannot be adopted; everything else works */
+	}
 	close(fd);
-	return good && !rename(temporary, path);
 }
 
 static _Noreturn void become(const struct program_line *line, const char *record,
-			     const char *temporary, enum boot_slot slot, int failure)
+			     enum boot_slot slot, int failure)
 {
 	sigset_t none;
 	int error, null;
@@ -211,13 +216,12 @@ static _Noreturn void become(const struct program_line *line, const char *record
 		dup2(null, 0);
 		close(null);
 	}
-	if (write_record(record, temporary, slot)) {
-		/* execvp(3) would hand what is no program to a shell. */
-		if (strchr(line->args[0], '/'))
-			execv(line->args[0], line->args);
-		else
-			execvp(line->args[0], line->args);
-	}
+	write_record(record, slot);
+	/* execvp(3) would hand what is no program to a shell. */
+	if (strchr(line->args[0], '/'))
+		execv(line->args[0], line->args);
+	else
+		execvp(line->args[0], line->args);
 	error = errno;
 	if (write(failure, &error, sizeof(error)) < 0) {
 		/* the parent sees the exit code */
@@ -225,20 +229,18 @@ static _Noreturn void become(const struct program_line *line, const char *record
 	_exit(127);
 }
 
-/* ret_error: why the program could not be loaded, 0 when it was. */
 static enum ota_err spawn(struct supervise *supervise, const struct program_line *line,
-			  int lock, int *ret_error, struct ota_why *why)
+			  int lock, struct ota_why *why)
 {
-	char temporary[DISK_PATH_SIZE + 8];
 	int failure[2], error = 0;
 
-	snprintf(temporary, sizeof(temporary), "%s.new", supervise->record_path);
+	supervise->memory_kills = ending_memory_kills();
 	if (pipe2(failure, O_CLOEXEC) < 0)
 		return ota_fail_errno(why, OTA_INTERNAL, errno, "pipe");
 	pid_t pid = fork();
 	if (pid == 0) {
 		fcntl(lock, F_SETFD, 0); /* the application keeps the lock */
-		become(line, supervise->record_path, temporary, supervise->slot, failure[1]);
+		become(line, supervise->record_path, supervise->slot, failure[1]);
 	}
 	error = errno;
 	close(failure[1]);
@@ -251,7 +253,8 @@ static enum ota_err spawn(struct supervise *supervise, const struct program_line
 		error = 0;
 	close(failure[0]);
 	watch(supervise, pid, true, start_time_of_pid(pid));
-	*ret_error = error;
+	supervise->load_error = error;
+	text_copy(supervise->program, sizeof(supervise->program), line->args[0]);
 	return OTA_OK;
 }
 
@@ -273,7 +276,6 @@ static enum ota_err start(struct supervise *supervise, struct ota_why *why)
 	AUTO(program_done) struct program_line line = {0};
 	AUTO_CLOSE int lock = -1;
 	char path[DISK_PATH_SIZE];
-	int error = 0;
 	enum ota_err err = open_lock(supervise, &lock, why);
 
 	if (err)
@@ -288,19 +290,10 @@ static enum ota_err start(struct supervise *supervise, struct ota_why *why)
 		return ota_fail(why, OTA_SLOT_ERROR, "the slot has no path to start from");
 	err = program_parse(supervise->options.command, path, &line, why);
 	if (!err)
-		err = spawn(supervise, &line, lock, &error, why);
-	if (err)
-		return err;
-	put_started(supervise, false);
-	if (error) {
-		struct runner_event event = {.kind = RUNNER_EXITED, .slot = supervise->slot};
-
-		err = ota_fail_errno(&event.why, OTA_INSTALL_FAILED, error, "'%s'",
-				     line.args[0]);
-		(void)err;
-		put_event(supervise, &event);
-	}
-	return OTA_OK;
+		err = spawn(supervise, &line, lock, why);
+	if (!err)
+		put_started(supervise, false);
+	return err;
 }
 
 static void try_start(struct supervise *supervise)
@@ -402,7 +395,17 @@ static enum ota_err supervise_restart(void *ctx, struct ota_why *why)
 	return OTA_OK;
 }
 
-static void note_end(struct supervise *supervise, const char *how)
+static enum ota_err explain_end(const struct supervise *supervise, struct ending *ending,
+				struct ota_why *why)
+{
+	if (supervise->child && supervise->load_error)
+		return ota_fail_errno(why, OTA_NOT_EXECUTABLE, supervise->load_error,
+				      "'%s' cannot be started", supervise->program);
+	ending->out_of_memory = ending_memory_kills() > supervise->memory_kills;
+	return ending_name(ending, why);
+}
+
+static void note_end(struct supervise *supervise, struct ending *ending)
 {
 	struct runner_event event = {.kind = RUNNER_EXITED, .slot = supervise->slot};
 	uint64_t pause_ms = PAUSE_FIRST_MS;
@@ -416,12 +419,10 @@ static void note_end(struct supervise *supervise, const char *how)
 		supervise->crashes = 0;
 		return;
 	}
-	enum ota_err err =
-		ota_fail(&event.why, OTA_CRASH_LOOP, "it %s after %llu ms", how,
-			 (unsigned long long)(supervise->now_ms - supervise->started_ms));
+	enum ota_err err = explain_end(supervise, ending, &event.why);
 	(void)err;
 	put_event(supervise, &event);
-	if (supervise->now_ms - supervise->started_ms > STEADY_MS)
+	if (ending->lived_ms > STEADY_MS)
 		supervise->crashes = 0;
 	for (unsigned i = 0; i < supervise->crashes && pause_ms < PAUSE_LAST_MS; i++)
 		pause_ms *= 2;
@@ -433,11 +434,11 @@ static void note_end(struct supervise *supervise, const char *how)
 static uint64_t supervise_tick(void *ctx, uint64_t now_ms)
 {
 	struct supervise *supervise = ctx;
-	char how[96];
+	struct ending ending;
 
 	supervise->now_ms = now_ms;
-	if (supervise->phase != PHASE_PAUSE && has_ended(supervise, how, sizeof(how)))
-		note_end(supervise, how);
+	if (supervise->phase != PHASE_PAUSE && has_ended(supervise, &ending))
+		note_end(supervise, &ending);
 	if (supervise->phase == PHASE_STOPPING && now_ms >= supervise->due_ms) {
 		kill(-supervise->pid, SIGKILL);
 		kill(supervise->pid, SIGKILL);
@@ -507,13 +508,13 @@ static void stop(struct supervise *supervise)
 {
 	const struct timespec pause = {.tv_nsec = 20 * 1000000};
 	const uint64_t tries = supervise->options.stop_timeout_ms / 20 + 1;
-	char how[96];
+	struct ending ending;
 
 	if (supervise->phase == PHASE_PAUSE)
 		return;
 	kill(-supervise->pid, SIGTERM);
 	kill(supervise->pid, SIGTERM);
-	for (uint64_t i = 0; i < tries && !has_ended(supervise, how, sizeof(how)); i++)
+	for (uint64_t i = 0; i < tries && !has_ended(supervise, &ending); i++)
 		nanosleep(&pause, NULL);
 	kill(-supervise->pid, SIGKILL);
 	kill(supervise->pid, SIGKILL);

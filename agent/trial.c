@@ -27,12 +27,19 @@ enum trial_verdict trial_judge(const struct trial_facts *facts, uint64_t *ret_wa
 
 	*ret_wait_ms = 0;
 	*ret_err = OTA_OK;
-	if (facts->crash_loop)
-		return unfit(OTA_CRASH_LOOP, ret_err);
+	if (facts->disk_full)
+		return unfit(OTA_STORAGE_EXHAUSTED, ret_err);
 	if (facts->health != TRIAL_HEALTH_GOOD) {
-		if (facts->elapsed_ms >= health_ms)
-			return unfit(OTA_HEALTH_CHECK_FAILED, ret_err);
-		return wait_until(facts, health_ms, ret_wait_ms);
+		/* A version that crashed and was started again is asked again. */
+		const uint64_t began_ms = facts->elapsed_ms - facts->running_ms;
+		const uint64_t until_ms =
+			began_ms + health_ms < deadline_ms ? began_ms + health_ms : deadline_ms;
+
+		if (facts->elapsed_ms >= until_ms)
+			return unfit(facts->health == TRIAL_HEALTH_BAD ? OTA_HEALTH_CHECK_FAILED
+								       : OTA_NOT_RESPONDING,
+				     ret_err);
+		return wait_until(facts, until_ms, ret_wait_ms);
 	}
 	if (facts->running_ms < facts->probation_ms) {
 		*ret_wait_ms = facts->probation_ms - facts->running_ms;

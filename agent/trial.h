@@ -17,22 +17,23 @@
 enum trial_health {
 	TRIAL_HEALTH_UNKNOWN = 0, /* not asked yet, or a check runs */
 	TRIAL_HEALTH_GOOD,
-	TRIAL_HEALTH_BAD, /* the last check failed; asked again until its time is over */
+	TRIAL_HEALTH_BAD,    /* the last check failed; asked again until its time is over */
+	TRIAL_HEALTH_SILENT, /* it did not end in the time of one check; the same */
 };
 
 struct trial_facts {
 	uint64_t elapsed_ms;	     /* since this trial began */
 	uint64_t confirm_timeout_ms; /* for everything */
-	uint64_t health_timeout_ms;  /* for the health check */
+	uint64_t health_timeout_ms;  /* for the health check, since the last start */
 	uint64_t probation_ms;	     /* it must have run so long without a crash */
-	uint64_t running_ms;	     /* it runs since */
+	uint64_t running_ms;	     /* it runs since; at most elapsed_ms */
 	enum trial_health health;
 	bool link_up;	    /* and fresh: made after the restart */
 	bool was_reachable; /* the broker, before the restart */
 	bool extended;
 	bool outage_elsewhere; /* known only when asked: see TRIAL_ASK_OUTAGE */
 	bool outage_known;
-	bool crash_loop; /* the tries are used up */
+	bool disk_full; /* and was not before the restart */
 };
 
 enum trial_verdict {

@@ -170,6 +170,50 @@ static const struct row rows[] = {
 	 "The program met a state that it should never meet.",
 	 "Please report it with the log, the versions (`otactl whoami`) and what "
 	 "was done."},
+	{OTA_CRASHED_IN_TRIAL,
+	 "The new version started and ran for a while, but crashed before its "
+	 "trial was over, at each of its tries. The old version is back.",
+	 "The log shows how it ended (signal or exit code) and after how long. "
+	 "Look for what it does at that moment: a timer, a full queue, a lost "
+	 "connection."},
+	{OTA_NOT_RESPONDING,
+	 "The new version's process was there, but `health_command` never came "
+	 "back with an answer. The old version is back.",
+	 "Look for what the program waits for (a lock, a device that is not "
+	 "there). Was it slow only, give it more `health_timeout`."},
+	{OTA_MEMORY_EXHAUSTED,
+	 "The kernel killed the new version because it took more memory than the "
+	 "machine, or its control group, has. The old version is back.",
+	 "Look for a leak, or for a buffer that grows with its input. `MemoryMax=` "
+	 "of the service limits the agent and its application together."},
+	{OTA_STORAGE_EXHAUSTED,
+	 "There was room on the device's storage before the new version started, "
+	 "and none while it ran. The old version is back.",
+	 "Look for logs, queues or core files that the new version writes; "
+	 "delete what it left on the device."},
+	{OTA_NOT_EXECUTABLE,
+	 "The kernel would not run the image: it is for another processor, needs "
+	 "a loader that is not there, or is no program. The old version is back.",
+	 "Check what was built: `file IMAGE`. The firmware's `hardware` list "
+	 "keeps an image from boards that it is not for."},
+	{OTA_IMAGE_TRUNCATED,
+	 "The image was signed and arrived as it was signed, but by its own "
+	 "header (ELF, squashfs, ext4) it should be longer. It did not run; the "
+	 "old version is back.",
+	 "Look at the build: a full disk, a copy that was interrupted, a step "
+	 "that did not wait for the one before it. Build again, with a new "
+	 "version."},
+	{OTA_AGENT_KILLED,
+	 "While the new version was on trial the agent itself was ended and "
+	 "started again, more often than chance explains. The old version is "
+	 "back.",
+	 "Let the application run as another user than the agent, which then "
+	 "cannot be killed by it; look for `kill`, `pkill` and watchdogs in it."},
+	{OTA_NO_NETWORK_AFTER_UPDATE,
+	 "With the new version the device had no way to the network at all: no "
+	 "interface, no address or no route. The old version is back.",
+	 "Look at the new version's network set-up and drivers. The log holds "
+	 "the connection errors."},
 	{OTA_BAD_REQUEST,
 	 "The command line, the command or a file does not have the right form. "
 	 "The message names the offender and what is allowed.",

@@ -38,42 +38,16 @@ def application(version, line, size=200_000):
     return Image("thermo", version, head + b"#" * (size - len(head)))
 
 
-def test_a_version_that_crashes_is_reverted_after_three_tries(agents, plugin):
+def test_a_version_that_just_crashed_is_not_granted_its_commit(agents, plugin):
+    """It counted as running until it was started again, and so outlived its probation."""
     good = application("1.0", "while :; do sleep 1; done")
-    agent = agents(image=good, settings={"command": "sh {slot}", "probation": "3s"}).start()
+    agent = agents(image=good, settings={"command": "sh {slot}", "probation": "1s"}).start()
     plugin.wait_hello("d1")
-    bad = application("2.0", "echo started >> $0.starts; exit 7")
-    plugin.offer("d1", bad, 1)
+    plugin.offer("d1", application("2.0", "echo started >>$0.starts; sleep 0.8; exit 7"), 1)
     report = plugin.wait_report("d1", "rolled_back", 1)
     assert report["error"]["name"] == "crash_loop"
-    assert "exited with code 7" in report["error"]["message"]
     assert agent.slot_b.with_name("slot-b.starts").read_text().count("started") == 3
     assert agent.running_bytes() == good.bytes
-
-
-def test_an_image_that_is_no_program_is_reverted(agents, plugin):
-    agent = agents(image=application("1.0", "while :; do sleep 1; done"),
-                   settings={"command": "{slot}", "probation": "2s"})
-    agent.slot_a.write_bytes(b"#!/bin/sh\nwhile :; do sleep 1; done\n")
-    agent.slot_a.chmod(0o755)
-    agent.start()
-    plugin.wait_hello("d1")
-    plugin.offer("d1", image("2.0", 100_000), 1)
-    report = plugin.wait_report("d1", "rolled_back", 1)
-    assert report["error"]["name"] == "crash_loop"
-
-
-def test_a_version_that_cannot_reach_the_broker_is_reverted(agents, plugin, relay):
-    agent = relayed(agents(settings={"confirm_timeout": "6s"}), relay).start()
-    plugin.wait_hello("d1")
-    plugin.offer("d1", image("2.0"), 1)
-    plugin.wait_report("d1", "restarting", 1)
-    relay.refuse()
-    eventually(lambda: agent.status()["slot"] == "a" and agent.status()["state"] == "idle", 30,
-               "the old version")
-    relay.open()
-    report = rolled_back(plugin, agent, "no_connectivity_after_update")
-    assert "Connection refused" in report["error"]["message"] + report["error"]["log"]
 
 
 def test_a_version_without_a_grant_is_reverted(agents, plugin):

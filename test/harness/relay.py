@@ -7,10 +7,11 @@ from . import places
 
 class Relay:
     """Listens on `port` and passes everything on to `to` while it is open. refuse(): nobody
-    listens; hold(): connections stay, bytes do not move; open(): as usual again."""
+    listens; hold(): connections stay, bytes do not move; open(): as usual again. `address`: where
+    it listens."""
 
-    def __init__(self, to):
-        self.to = to
+    def __init__(self, to, address="127.0.0.1"):
+        self.to, self.address = to, address
         self.place = places.Port()
         self.port = self.place.number
         self.listener = None
@@ -26,7 +27,7 @@ class Relay:
             return self
         listener = socket.socket()
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(("127.0.0.1", self.port))
+        listener.bind((self.address, self.port))
         listener.listen(16)
         self.listener = listener
         threading.Thread(target=self._accept, args=(listener,), daemon=True).start()

@@ -324,6 +324,7 @@ static void a_link_that_cannot_be_replaced_leaves_the_old_version_running(void *
 	place_write(*state, "a/app", "1", 1);
 	boot(&slots);
 	slots_done(&slots);
+	unlink(place_path(*state, "current.new"));
 	disk.symlink = symlink_fails;
 	open_with(&slots, *state, &disk, 0);
 	install(&slots, "version 2");
@@ -334,6 +335,27 @@ static void a_link_that_cannot_be_replaced_leaves_the_old_version_running(void *
 	assert_int_equal(boot_state.phase, BOOT_ARMED);
 	assert_int_equal(boot_state.tries, 2);
 	assert_int_equal(slots.confirm(slots.ctx, &why), OTA_BOOTLOADER_ERROR);
+	slots_done(&slots);
+}
+
+static void the_way_back_needs_no_inode(void **state)
+{
+	struct disk disk = *disk_posix();
+	struct slots slots;
+	struct ota_why why;
+	enum boot_slot slot;
+
+	open_slots(&slots, *state);
+	place_write(*state, "a/app", "1", 1);
+	install(&slots, "version 2");
+	assert_int_equal(boot(&slots), BOOT_SLOT_B);
+	slots_done(&slots);
+	disk.symlink = symlink_fails;
+	open_with(&slots, *state, &disk, 0);
+	assert_ok(slots.revert(slots.ctx, &why), why);
+	assert_ok(CALL(&slots, boot, &slot, &why), why);
+	assert_int_equal(why.err, OTA_OK);
+	assert_int_equal(slot, BOOT_SLOT_A);
 	slots_done(&slots);
 }
 
@@ -375,6 +397,7 @@ int main(void)
 		IN_PLACE(the_slot_that_the_link_names_is_not_written),
 		IN_PLACE(a_program_that_is_being_executed_is_not_written),
 		IN_PLACE(a_link_that_cannot_be_replaced_leaves_the_old_version_running),
+		IN_PLACE(the_way_back_needs_no_inode),
 		IN_PLACE(a_revert_boots_the_old_version),
 	};
 

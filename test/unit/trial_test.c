@@ -69,12 +69,37 @@ static void a_version_that_is_not_healthy_in_time_is_unfit(void **state)
 	struct trial_facts facts = healthy;
 
 	facts.health = TRIAL_HEALTH_BAD;
-	facts.elapsed_ms = 59999;
+	facts.elapsed_ms = facts.running_ms = 59999;
 	assert_int_equal(verdict_of(facts), TRIAL_WAIT);
-	facts.elapsed_ms = 60000;
+	facts.elapsed_ms = facts.running_ms = 60000;
 	assert_int_equal(cause_of(facts), OTA_HEALTH_CHECK_FAILED);
-	facts.health = TRIAL_HEALTH_UNKNOWN; /* the check hangs */
-	assert_int_equal(cause_of(facts), OTA_HEALTH_CHECK_FAILED);
+}
+
+static void a_version_whose_check_never_ends_is_not_responding(void **state)
+{
+	(void)state;
+	struct trial_facts facts = healthy;
+
+	facts.health = TRIAL_HEALTH_UNKNOWN;
+	facts.elapsed_ms = facts.running_ms = 59999;
+	assert_int_equal(verdict_of(facts), TRIAL_WAIT);
+	facts.elapsed_ms = facts.running_ms = 60000;
+	assert_int_equal(cause_of(facts), OTA_NOT_RESPONDING);
+	facts.health = TRIAL_HEALTH_SILENT;
+	assert_int_equal(cause_of(facts), OTA_NOT_RESPONDING);
+}
+
+static void a_version_that_crashed_and_runs_again_has_its_health_time_again(void **state)
+{
+	(void)state;
+	struct trial_facts facts = healthy;
+
+	facts.health = TRIAL_HEALTH_UNKNOWN;
+	facts.elapsed_ms = 100000;
+	facts.running_ms = 59999;
+	assert_int_equal(verdict_of(facts), TRIAL_WAIT);
+	facts.elapsed_ms = facts.confirm_timeout_ms;
+	assert_int_equal(cause_of(facts), OTA_NOT_RESPONDING);
 }
 
 static void the_health_check_has_no_more_time_than_the_trial(void **state)
@@ -84,7 +109,7 @@ static void the_health_check_has_no_more_time_than_the_trial(void **state)
 
 	facts.health = TRIAL_HEALTH_BAD;
 	facts.health_timeout_ms = 10 * facts.confirm_timeout_ms;
-	facts.elapsed_ms = facts.confirm_timeout_ms;
+	facts.elapsed_ms = facts.running_ms = facts.confirm_timeout_ms;
 	assert_int_equal(cause_of(facts), OTA_HEALTH_CHECK_FAILED);
 }
 
@@ -129,13 +154,13 @@ static void a_device_that_was_offline_before_is_never_reverted_for_it(void **sta
 	assert_int_equal(verdict_of(facts), TRIAL_ASK_GRANT);
 }
 
-static void a_crash_loop_is_unfit_whatever_else_is_good(void **state)
+static void a_version_that_fills_the_disk_is_unfit_whatever_else_is_good(void **state)
 {
 	(void)state;
 	struct trial_facts facts = healthy;
 
-	facts.crash_loop = true;
-	assert_int_equal(cause_of(facts), OTA_CRASH_LOOP);
+	facts.disk_full = true;
+	assert_int_equal(cause_of(facts), OTA_STORAGE_EXHAUSTED);
 }
 
 int main(void)
@@ -144,12 +169,15 @@ int main(void)
 		cmocka_unit_test(a_healthy_connected_version_asks_for_its_grant),
 		cmocka_unit_test(nothing_but_health_and_a_link_asks_for_the_grant),
 		cmocka_unit_test(a_version_that_is_not_healthy_in_time_is_unfit),
+		cmocka_unit_test(
+			a_version_that_crashed_and_runs_again_has_its_health_time_again),
+		cmocka_unit_test(a_version_whose_check_never_ends_is_not_responding),
 		cmocka_unit_test(the_health_check_has_no_more_time_than_the_trial),
 		cmocka_unit_test(
 			a_version_that_stays_offline_is_unfit_when_the_old_one_was_online),
 		cmocka_unit_test(an_outage_of_others_extends_the_trial_once),
 		cmocka_unit_test(a_device_that_was_offline_before_is_never_reverted_for_it),
-		cmocka_unit_test(a_crash_loop_is_unfit_whatever_else_is_good),
+		cmocka_unit_test(a_version_that_fills_the_disk_is_unfit_whatever_else_is_good),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

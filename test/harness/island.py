@@ -1,0 +1,39 @@
+"""A network namespace: a machine of its own as far as its network goes, with one cable to this
+one. Takes root."""
+import os
+import subprocess
+
+
+class Island:
+    """`address` is this machine's end of the cable; `inside` begins a command that is to run on
+    the island, whose interface is eth0."""
+
+    def __init__(self, number):
+        self.name = f"ota{os.getpid()}-{number}"
+        outer = f"ota{os.getpid() % 100000}{number}"
+        net = f"10.{200 + number}.{os.getpid() % 250 + 1}"
+        self.address, self.inside = f"{net}.1", ["/usr/sbin/ip", "netns", "exec", self.name]
+        self._ip("netns", "add", self.name)
+        try:
+            self._ip("link", "add", outer, "type", "veth", "peer", "name", "eth0",
+                     "netns", self.name)
+            self._ip("address", "add", f"{net}.1/24", "dev", outer)
+            self._ip("link", "set", outer, "up")
+            for words in (["address", "add", f"{net}.2/24", "dev", "eth0"],
+                          ["link", "set", "eth0", "up"], ["link", "set", "lo", "up"]):
+                self._ip("-n", self.name, *words)
+        except Exception:
+            self.close()
+            raise
+
+    @staticmethod
+    def is_possible():
+        return os.geteuid() == 0 and os.path.exists("/usr/sbin/ip") and subprocess.run(
+            ["unshare", "--net", "true"], capture_output=True).returncode == 0
+
+    @staticmethod
+    def _ip(*words):
+        subprocess.run(["/usr/sbin/ip", *words], check=True, capture_output=True)
+
+    def close(self):
+        self._ip("netns", "delete", self.name)
