@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 """Executes the blocks of README.md that are marked `<!-- run: name -->`, one after the other, in
 one shell, with a home and an installation directory of their own. Two things differ from what a
-reader does: the build is the one under test, and the broker listens on a free port of 127.0.0.1
-instead of 8883 everywhere."""
+reader does: the build is the one under test, and broker and console listen on free ports of
+127.0.0.1 instead of 8883 and 8443."""
 import os
 import re
 import shutil
@@ -32,12 +32,15 @@ def free_port():
 
 
 def script(build):
-    port = free_port()
+    port, console_port = free_port(), free_port()
     parts = ["set -euo pipefail", f"cd {TREE}"]
     for name, body in blocks():
         body = body.replace("./dev build\n", "").replace("build/gcc", str(build))
-        body = body.replace("listener 8883\n", f"listener {port} 127.0.0.1\n").replace("8883", str(port))
+        body = body.replace("listener 8883\n", f"listener {port} 127.0.0.1\n")
+        body = body.replace("8883", str(port)).replace("8443", str(console_port))
         parts += [f"echo '--- {name}'", body]
+        if name == "console":
+            parts[-1] = body.rstrip() + " > ~/devices.json\ngrep '\"gw1\"' ~/devices.json"
         if name == "broker":  # a reader is slower than a script
             parts.append(f"for i in $(seq 100); do (: </dev/tcp/127.0.0.1/{port}) 2>/dev/null && break; "
                          "sleep 0.1; done")
@@ -66,7 +69,7 @@ def main():
         done = subprocess.run(["bash", "-c", script(Path(sys.argv[1]).resolve())], timeout=150,
                               env=environment, stdin=subprocess.DEVNULL)
         if done.returncode:
-            for log in ("ota/broker.log", "ota/gw1/agent.log"):
+            for log in ("ota/broker.log", "ota/gw1/agent.log", "ota/console.log"):
                 path = Path(home, log)
                 print(f"--- {log}\n{path.read_text()[-3000:] if path.exists() else 'none'}")
         return done.returncode
