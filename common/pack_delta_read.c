@@ -3,28 +3,29 @@
  * will come. What is left over waits in `hold`. */
 #include "pack_delta_read.h"
 
+#include "pack_model.h"
 #include "pack_predict.h"
 
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define WINDOW (16u << 10) /* of the base, read ahead of a copy */
+#define WINDOW		 (16u << 10) /* of the base, read ahead of a copy */
+#define LITERALS_AT_ONCE 16u	     /* a byte costs at most 16, so that a step holds them */
 
 struct pack_delta {
 	struct pack_coder coder;
+	bool coding; /* the coder is in the middle of its stream */
 	struct pack_sink *sink;
 	uint32_t length, fed; /* encoded bytes: all, and seen */
 	uint8_t hold[2 * PACK_CODER_STEP];
 	size_t held;
-	bool started;
+	bool has_head;
 	/* where the image is being written, where the base is read, where the last copy ended
 	 */
 	uint64_t place, source, follows;
-	uint32_t copy, literal; /* left of the op */
-	uint32_t run;		/* units left that are as foreseen */
-	bool in_run;
-	unsigned run_class;
+	struct pack_model_op op; /* what is left of it */
+	bool in_copy;		 /* its first run is over */
 	uint64_t window_at;
 	size_t window_size;
 	uint8_t window[WINDOW + PACK_PREDICT_AHEAD];
@@ -51,20 +52,20 @@ void pack_delta_begin(struct pack_delta *delta, struct pack_sink *sink, uint64_t
 		      uint32_t length)
 {
 	delta->coder = (struct pack_coder){0};
+	delta->coding = false;
 	delta->sink = sink;
 	delta->length = length;
 	delta->fed = 0;
 	delta->held = 0;
-	delta->started = false;
+	delta->has_head = false;
 	delta->place = (uint64_t)sink->segment * sink->segment_size;
 	delta->source = delta->follows = 0;
-	delta->copy = delta->literal = delta->run = 0;
-	delta->in_run = false;
-	delta->run_class = 0;
+	delta->op = (struct pack_model_op){0};
+	delta->in_copy = false;
 	delta->window_at = 0;
 	delta->window_size = 0;
 	pack_model_reset(&delta->model);
-	pack_predict_reset(&delta->predict, base_size);
+	pack_predict_group(&delta->predict, base_size);
 }
 
 static enum ota_err fail(const struct pack_delta *delta, const char *what, struct ota_why *why)
@@ -73,7 +74,7 @@ static enum ota_err fail(const struct pack_delta *delta, const char *what, struc
 			delta->sink->segment, what);
 }
 
-/* Makes the window hold the base from the source on, as far as the next unit needs it. */
+/* Makes the window hold the base from the source on, as far as the next word needs it. */
 static enum ota_err window_slide(struct pack_delta *delta, struct ota_why *why)
 {
 	uint64_t base_left = delta->predict.base_size - delta->source;
@@ -82,7 +83,7 @@ static enum ota_err window_slide(struct pack_delta *delta, struct ota_why *why)
 	if (delta->source >= delta->window_at &&
 	    delta->source + needed <= delta->window_at + delta->window_size)
 		return OTA_OK;
-	uint64_t wanted = (uint64_t)delta->copy + PACK_PREDICT_AHEAD;
+	uint64_t wanted = (uint64_t)delta->op.copy + PACK_PREDICT_AHEAD;
 	if (wanted < needed)
 		wanted = needed;
 	if (wanted > base_left)
@@ -100,18 +101,23 @@ static enum ota_err window_slide(struct pack_delta *delta, struct ota_why *why)
 	return OTA_OK;
 }
 
-/* A unit is what is left to the next multiple of 4 in the image. */
-static uint32_t unit_of(const struct pack_delta *delta)
-{
-	uint32_t unit = 4 - (uint32_t)(delta->place & 3);
-	return unit < delta->copy ? unit : delta->copy;
-}
-
-static void advance(struct pack_delta *delta, uint32_t len)
+static enum ota_err advance(struct pack_delta *delta, uint32_t len, struct ota_why *why)
 {
 	delta->place += len;
 	delta->source += len;
-	delta->copy -= len;
+	delta->op.copy -= len;
+	return pack_sink_filled(delta->sink, len, why);
+}
+
+/* Bytes of a copy that are as they are in the base. */
+static enum ota_err copy_bytes(struct pack_delta *delta, uint32_t len, struct ota_why *why)
+{
+	const struct pack_read_seam *seam = delta->sink->seam;
+	uint32_t room;
+	uint8_t *to = pack_sink_room(delta->sink, &room);
+	assert(len <= room && len <= delta->op.copy);
+	enum ota_err err = seam->base_read(seam->ctx, delta->source, to, len, why);
+	return err ? err : advance(delta, len, why);
 }
 
 static void store(uint8_t *to, uint32_t word)
@@ -120,134 +126,143 @@ static void store(uint8_t *to, uint32_t word)
 		to[i] = (uint8_t)(word >> (8 * i));
 }
 
-/* Whole words of a run, as many as window and segment have room for. */
-static enum ota_err run_words(struct pack_delta *delta, struct ota_why *why)
+/* Some of the `words` that are as foreseen, as far as the window goes; how many. */
+static enum ota_err run_words(struct pack_delta *delta, uint32_t words, uint32_t *ret_done,
+			      struct ota_why *why)
 {
+	enum ota_err err = window_slide(delta, why);
+	if (err)
+		return err;
 	uint32_t room, done = 0;
 	uint8_t *to = pack_sink_room(delta->sink, &room);
 	const uint8_t *from = delta->window + (delta->source - delta->window_at);
 	size_t ahead = delta->window_size - (size_t)(delta->source - delta->window_at);
 	bool at_end = delta->window_at + delta->window_size == delta->predict.base_size;
 	size_t spare = at_end ? 4 : 4 + PACK_PREDICT_AHEAD;
-	uint32_t words = delta->run < delta->copy / 4 ? delta->run : delta->copy / 4;
-	if (words > room / 4)
-		words = room / 4;
-	for (; done < words && ahead >= spare; done++) {
+	for (; done < words && ahead >= spare; done++, ahead -= 4) {
 		struct pack_guess guess;
 		uint64_t at = (uint64_t)done * 4;
 		pack_predict_word(&delta->predict, from + at, ahead, delta->source + at,
 				  delta->place + at, &guess);
 		pack_predict_learn(&delta->predict, &guess, delta->place + at, guess.word);
-		pack_model_pass(&delta->model, guess.word);
 		store(to + at, guess.word);
-		ahead -= 4;
 	}
-	delta->run -= done;
-	advance(delta, done * 4);
-	return pack_sink_filled(delta->sink, done * 4, why);
+	*ret_done = done;
+	return advance(delta, done * 4, why);
 }
 
-static enum ota_err run_unit(struct pack_delta *delta, struct ota_why *why)
+/* A word that is not as foreseen. */
+static enum ota_err change_word(struct pack_delta *delta, struct ota_why *why)
 {
-	enum ota_err err = window_slide(delta, why);
-	uint32_t unit = unit_of(delta);
-	if (err)
-		return err;
-	if (unit == 4)
-		return run_words(delta, why);
-	const uint8_t *from = delta->window + (delta->source - delta->window_at);
-	for (uint32_t i = 0; i < unit; i++)
-		pack_model_pass_byte(&delta->model, from[i]);
-	delta->run--;
-	advance(delta, unit);
-	return pack_sink_put(delta->sink, from, unit, why);
-}
-
-/* A unit that is not as foreseen. */
-static enum ota_err miss_unit(struct pack_delta *delta, struct ota_why *why)
-{
-	uint8_t bytes[4];
-	uint32_t unit = unit_of(delta);
+	struct pack_guess guess;
+	uint32_t room, change = pack_model_change(&delta->model, &delta->coder, 0);
 	enum ota_err err = window_slide(delta, why);
 	if (err)
 		return err;
-	if (unit == 4) {
-		struct pack_guess guess;
-		size_t offset = (size_t)(delta->source - delta->window_at);
-		pack_predict_word(&delta->predict, delta->window + offset,
-				  delta->window_size - offset, delta->source, delta->place,
-				  &guess);
-		store(bytes, pack_predict_miss(&delta->predict, &delta->model, &delta->coder,
-					       &guess, delta->source, delta->place, 0));
-	} else {
-		for (uint32_t i = 0; i < unit; i++)
-			bytes[i] = pack_model_literal(&delta->model, &delta->coder,
-						      (uint32_t)delta->place + i, 0);
-	}
-	advance(delta, unit);
-	return pack_sink_put(delta->sink, bytes, unit, why);
+	if (!change)
+		return fail(delta, "a change to the same", why);
+	size_t offset = (size_t)(delta->source - delta->window_at);
+	pack_predict_word(&delta->predict, delta->window + offset, delta->window_size - offset,
+			  delta->source, delta->place, &guess);
+	pack_predict_learn(&delta->predict, &guess, delta->place, guess.word + change);
+	store(pack_sink_room(delta->sink, &room), guess.word + change);
+	return advance(delta, 4, why);
 }
 
-/* A run and the unit that ends it, or the run that ends the copy. */
+/* A run and the word that ends it, or the run that ends the copy. */
+static enum ota_err step_words(struct pack_delta *delta, struct ota_why *why)
+{
+	uint32_t words = delta->op.copy / 4;
+	uint32_t run = pack_model_run(&delta->model, &delta->coder, !delta->in_copy, 0);
+	enum ota_err err = OTA_OK;
+	delta->in_copy = true;
+	if (run > words)
+		return fail(delta, "a run is longer than its copy", why);
+	bool ends = run == words;
+	while (run && !err) {
+		uint32_t done = 0;
+		err = run_words(delta, run, &done, why);
+		run -= done;
+	}
+	return err || ends ? err : change_word(delta, why);
+}
+
 static enum ota_err step_copy(struct pack_delta *delta, struct ota_why *why)
 {
-	if (!delta->in_run) {
-		delta->run = pack_model_number(&delta->coder,
-					       &delta->model.run[delta->run_class], 0);
-		delta->run_class = pack_model_run_class(delta->run);
-		delta->in_run = true;
-	}
-	while (delta->run && delta->copy) {
-		enum ota_err err = run_unit(delta, why);
-		if (err)
-			return err;
-	}
-	if (delta->run)
-		return fail(delta, "a run is longer than its copy", why);
-	delta->in_run = false;
-	return delta->copy ? miss_unit(delta, why) : OTA_OK;
+	uint32_t copy = delta->op.copy, odd = (uint32_t)(-delta->place & 3);
+	if (delta->op.is_plain || copy < 4)
+		return copy_bytes(delta, copy, why);
+	if (odd)
+		return copy_bytes(delta, odd, why);
+	return step_words(delta, why);
 }
 
 static enum ota_err step_op(struct pack_delta *delta, struct ota_why *why)
 {
-	uint64_t left = pack_sink_left(delta->sink);
-	uint32_t copy = pack_model_number(&delta->coder, &delta->model.copy, 0);
-	uint32_t literal = pack_model_number(&delta->coder, &delta->model.literal, 0);
-	if ((!copy && !literal) || (uint64_t)copy + literal > left)
+	struct pack_model_op *op = &delta->op;
+	uint32_t room;
+	pack_sink_room(delta->sink, &room);
+	if (!delta->sink->filled)
+		pack_predict_segment(&delta->predict);
+	*op = (struct pack_model_op){0};
+	pack_model_op(&delta->model, &delta->coder, delta->place, delta->follows, op);
+	if ((!op->copy && !op->literal) || (uint64_t)op->copy + op->literal > room)
 		return fail(delta, "an op of a wrong length", why);
-	if (copy) {
-		uint64_t source = pack_model_source(&delta->model, &delta->coder, delta->place,
-						    delta->follows, 0);
-		if (source > delta->predict.base_size ||
-		    copy > delta->predict.base_size - source)
-			return fail(delta, "a copy from outside the base", why);
-		delta->source = source;
-		delta->follows = source + copy;
-		delta->run_class = 0;
-		pack_predict_copy(&delta->predict, source, delta->place, copy);
-	}
-	delta->copy = copy;
-	delta->literal = literal;
+	delta->in_copy = false;
+	if (!op->copy)
+		return OTA_OK;
+	if (op->source > delta->predict.base_size ||
+	    op->copy > delta->predict.base_size - op->source)
+		return fail(delta, "a copy from outside the base", why);
+	delta->source = op->source;
+	delta->follows = op->source + op->copy;
+	pack_predict_copy(&delta->predict, op->source, delta->place, op->copy, op->is_plain);
 	return OTA_OK;
+}
+
+/* Stored bytes interrupt the coder's stream, which begins anew behind them. */
+static enum ota_err step_stored(struct pack_delta *delta, struct ota_why *why)
+{
+	size_t there = (size_t)(delta->coder.in_end - delta->coder.in);
+	uint32_t len = delta->op.literal < there ? delta->op.literal : (uint32_t)there;
+	if (!len)
+		return fail(delta, "the group ends early", why);
+	const uint8_t *from = delta->coder.in;
+	delta->coding = false;
+	delta->coder.in += len;
+	delta->op.literal -= len;
+	delta->place += len;
+	return pack_sink_put(delta->sink, from, len, why);
+}
+
+static enum ota_err step_literal(struct pack_delta *delta, struct ota_why *why)
+{
+	uint8_t bytes[LITERALS_AT_ONCE];
+	uint32_t len = delta->op.literal < sizeof bytes ? delta->op.literal : sizeof bytes;
+	for (uint32_t i = 0; i < len; i++)
+		bytes[i] = pack_model_literal(&delta->model, &delta->coder,
+					      (uint32_t)delta->place + i, 0);
+	delta->op.literal -= len;
+	delta->place += len;
+	return pack_sink_put(delta->sink, bytes, len, why);
 }
 
 static enum ota_err step(struct pack_delta *delta, struct ota_why *why)
 {
-	if (!delta->started) {
+	if (delta->op.copy)
+		return step_copy(delta, why);
+	if (delta->op.literal)
+		return delta->op.is_stored ? step_stored(delta, why) : step_literal(delta, why);
+	if (!delta->coding) {
 		pack_coder_read(&delta->coder);
+		delta->coding = true;
+	}
+	if (!delta->has_head) {
 		pack_predict_head(&delta->predict, &delta->coder);
-		delta->started = true;
+		delta->has_head = true;
 		return OTA_OK;
 	}
-	if (delta->copy)
-		return step_copy(delta, why);
-	if (!delta->literal)
-		return step_op(delta, why);
-	uint8_t byte =
-		pack_model_literal(&delta->model, &delta->coder, (uint32_t)delta->place, 0);
-	delta->place++;
-	delta->literal--;
-	return pack_sink_put(delta->sink, &byte, 1, why);
+	return step_op(delta, why);
 }
 
 /* Steps through what the coder's input has; `last`: nothing will follow it. */

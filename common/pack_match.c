@@ -45,7 +45,7 @@ enum ota_err pack_ops_add(struct pack_ops *ops, const struct pack_op *op, struct
 	return OTA_OK;
 }
 
-static uint64_t equal_bytes(const uint8_t *a, const uint8_t *b, uint64_t max)
+uint64_t pack_match_equal(const uint8_t *a, const uint8_t *b, uint64_t max)
 {
 	uint64_t at = 0;
 	for (; at + 8 <= max; at += 8) {
@@ -72,7 +72,7 @@ static uint64_t longest(const struct match *match, uint64_t at, uint64_t *ret_so
 		uint64_t max = match->hay_size - place < left ? match->hay_size - place : left;
 		if (max > COMPARE_MAX)
 			max = COMPARE_MAX;
-		uint64_t same = equal_bytes(match->hay + place, image, max);
+		uint64_t same = pack_match_equal(match->hay + place, image, max);
 		if (same > best) {
 			best = same;
 			found = place;
@@ -87,7 +87,7 @@ static uint64_t longest(const struct match *match, uint64_t at, uint64_t *ret_so
 	uint64_t source = match->rest ? pack_rest_source(match->rest, found) : found;
 	uint64_t max = match->base_size - source < left ? match->base_size - source : left;
 	*ret_source = source;
-	return equal_bytes(match->base + source, image, max);
+	return pack_match_equal(match->base + source, image, max);
 }
 
 static unsigned equal_in(uint32_t a, uint32_t b)
@@ -247,7 +247,7 @@ static uint64_t following(const struct match *match, const struct copy *copy, ui
 	uint64_t max = match->image_size - at < match->base_size - source
 			       ? match->image_size - at
 			       : match->base_size - source;
-	return equal_bytes(match->image + at, match->base + source, max);
+	return pack_match_equal(match->image + at, match->base + source, max);
 }
 
 /* From the end of the copy in hand to `until`. */
@@ -341,6 +341,10 @@ enum ota_err pack_match(const struct pack_image *image, const struct pack_image 
 	if (err)
 		return err;
 	pack_ops_prune(&ops, image, base);
+	err = pack_ops_cut(&ops, image, base, why);
+	if (err)
+		return err;
+	pack_ops_trim(&ops, image, base);
 	*ret_ops = ops;
 	ops = (struct pack_ops){0};
 	return OTA_OK;

@@ -97,3 +97,35 @@ void pack_ops_prune(struct pack_ops *ops, const struct pack_image *image,
 	}
 	ops->count = kept;
 }
+
+/* The end of a copy behind its last multiple of 4, or all of it, is cut where it differs. */
+static void trim_end(struct pack_op *op, const struct pack_image *image,
+		     const struct pack_image *base)
+{
+	uint64_t end = op->image + op->copy, tail = end & 3;
+	tail = tail < op->copy ? tail : op->copy;
+	uint64_t same = pack_match_equal(image->bytes + end - tail,
+					 base->bytes + op->source + op->copy - tail, tail);
+	op->copy -= tail - same;
+	op->literal += tail - same;
+}
+
+void pack_ops_trim(struct pack_ops *ops, const struct pack_image *image,
+		   const struct pack_image *base)
+{
+	for (size_t i = 0; i < ops->count; i++) {
+		struct pack_op *op = &ops->ops[i];
+		uint64_t head = -op->image & 3, skip = 0;
+		head = head < op->copy ? head : op->copy;
+		for (uint64_t at = 0; at < head; at++)
+			if (image->bytes[op->image + at] != base->bytes[op->source + at])
+				skip = at + 1;
+		/* The first op begins at 0, where there is no head. */
+		if (skip)
+			ops->ops[i - 1].literal += skip;
+		op->image += skip;
+		op->source += skip;
+		op->copy -= skip;
+		trim_end(op, image, base);
+	}
+}

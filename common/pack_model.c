@@ -1,22 +1,8 @@
-/* A byte is coded bit by bit, most significant first. Eight contexts each have an opinion on
- * the next bit; a small mixer, trained as it goes, weighs them in the logistic domain (Mahoney,
- * "Adaptive weighing of context models for lossless data compression", 2005). All of it is
- * integer arithmetic: both ends must come to the same numbers. */
 #include "pack_model.h"
 
 #include <string.h>
 
-#define LIMIT	     127 /* how slowly the odds of numbers and flags forget */
-#define WEIGHT_LOG   13	 /* a weight of 1 is 1 << WEIGHT_LOG */
-#define WEIGHT_FIRST (1 << (WEIGHT_LOG - 2))
-#define MIXER_RATE   24
-
-/* 65536 / (1 + e^(-x/256)) for x = -2048, -1920 ... 2048; linear between. */
-static const int32_t logistic[33] = {
-	22,    36,    60,    98,    162,   267,	  439,	 720,	1179,  1921,  3108,
-	4971,  7812,  11955, 17625, 24743, 32768, 40793, 47911, 53581, 57724, 60565,
-	62428, 63615, 64357, 64816, 65097, 65269, 65374, 65438, 65476, 65500, 65514,
-};
+#define LIMIT 127 /* how slowly the odds of numbers and flags forget */
 
 const uint16_t pack_odds_rate[256] = {
 	40960, 25206, 18204, 14246, 11702, 9929, 8623, 7620, 6826, 6182, 5649, 5201, 4818, 4488,
@@ -40,62 +26,26 @@ const uint16_t pack_odds_rate[256] = {
 	258,   257,   256,   255,
 };
 
-/* How far the n-th observation moves a slot, of 65536. */
-static const int32_t slot_rate[8] = {40000, 25000, 16000, 11000, 7300, 5000, 3700, 2700};
-
-static int32_t squash(int32_t x)
-{
-	if (x < -2047)
-		x = -2047;
-	if (x > 2047)
-		x = 2047;
-	int32_t at = (x + 2048) >> 7, part = (x + 2048) & 127;
-	return (logistic[at] * (128 - part) + logistic[at + 1] * part) >> 7;
-}
-
-/* Fills in the inverse of squash, for probabilities of 12 bits. */
 void pack_model_init(struct pack_model *model)
 {
-	int32_t x = -2047;
-	for (int32_t p = 0; p < 4096; p++) {
-		while (x < 2047 && squash(x) < p * 16 + 8)
-			x++;
-		model->stretch[p] = (int16_t)x;
-	}
-}
-
-static void odds_reset(void *odds, size_t size)
-{
-	pack_odds *at = odds;
-	for (size_t i = 0; i < size / sizeof *at; i++)
-		at[i] = PACK_ODDS_EVEN;
+	pack_mix_init(&model->mix);
 }
 
 void pack_model_reset(struct pack_model *model)
 {
-	memset((uint8_t *)model + sizeof model->stretch, 0,
-	       sizeof *model - sizeof model->stretch);
-	odds_reset(&model->copy, sizeof model->copy);
-	odds_reset(&model->literal, sizeof model->literal);
-	odds_reset(&model->seek, sizeof model->seek);
-	odds_reset(&model->seek_low, sizeof model->seek_low);
-	odds_reset(model->run, sizeof model->run);
-	odds_reset(&model->seek_sign, sizeof model->seek_sign);
-	odds_reset(model->shift_is, sizeof model->shift_is);
-	odds_reset(model->is_candidate, sizeof model->is_candidate);
-	odds_reset(model->byte_is_kept, sizeof model->byte_is_kept);
-	for (size_t i = 0; i < sizeof model->slots / sizeof(pack_slot); i++)
-		((pack_slot *)model->slots)[i] = 4096 << 3;
-	for (size_t i = 0; i < 4 * 256; i++)
-		for (size_t k = 0; k < PACK_MODEL_INPUTS; k++) {
-			model->literal_mixer[i].weight[k] = WEIGHT_FIRST;
-			model->word_mixer[i].weight[k] = WEIGHT_FIRST;
-		}
+	pack_odds *odds = (pack_odds *)&model->odds;
+	memset((uint8_t *)model + sizeof model->mix, 0, sizeof *model - sizeof model->mix);
+	pack_mix_reset(&model->mix);
+	for (size_t i = 0; i < sizeof model->odds / sizeof *odds; i++)
+		odds[i] = PACK_ODDS_EVEN;
+	pack_mixers_reset(model->literal_mixer, 4 * 256);
+	pack_mixers_reset(model->change_mixer, 4 * 256);
 }
 
 /* Elias gamma of value + 1: its length in unary, then its bits below the highest; the first
  * three of these depend on the length, the others on their place only. */
-uint32_t pack_model_number(struct pack_coder *coder, struct pack_number *number, uint32_t value)
+static uint32_t code_number(struct pack_coder *coder, struct pack_number *number,
+			    uint32_t value)
 {
 	uint64_t given = (uint64_t)value + 1, found = 1;
 	unsigned bits = 0, length = 0;
@@ -113,33 +63,29 @@ uint32_t pack_model_number(struct pack_coder *coder, struct pack_number *number,
 	return (uint32_t)(found - 1);
 }
 
-unsigned pack_model_run_class(uint32_t run)
+static uint64_t code_seek(struct pack_model *model, struct pack_coder *coder, uint64_t follows,
+			  uint64_t base)
 {
-	static const uint32_t from[7] = {1, 2, 4, 8, 16, 64, 256};
-	unsigned class = 0;
-	while (class < 7 && run >= from[class])
-		class ++;
-	return class;
+	struct pack_model_odds *odds = &model->odds;
+	bool back = pack_coder_learn(coder, &odds->seek_sign, LIMIT, base < follows);
+	uint64_t far = back ? follows - base : base - follows;
+	/* In two halves: a base may be larger than 4 GiB. */
+	uint64_t high = code_number(coder, &odds->seek, (uint32_t)(far >> 28));
+	uint64_t low = code_number(coder, &odds->seek_low, (uint32_t)(far & 0xfffffff));
+	far = high << 28 | low;
+	return back ? follows - far : follows + far;
 }
 
-uint64_t pack_model_source(struct pack_model *model, struct pack_coder *coder, uint64_t image,
-			   uint64_t follows, uint64_t base)
+static uint64_t code_source(struct pack_model *model, struct pack_coder *coder, uint64_t image,
+			    uint64_t follows, uint64_t base)
 {
 	unsigned hit = 0;
 	uint64_t shift = image - base;
-	while (hit < PACK_MODEL_SHIFTS && !pack_coder_learn(coder, &model->shift_is[hit], LIMIT,
-							    model->shifts[hit] == shift))
+	while (hit < PACK_MODEL_SHIFTS && !pack_coder_learn(coder, &model->odds.shift_is[hit],
+							    LIMIT, model->shifts[hit] == shift))
 		hit++;
 	if (hit == PACK_MODEL_SHIFTS) {
-		bool back = pack_coder_learn(coder, &model->seek_sign, LIMIT, base < follows);
-		uint64_t far = back ? follows - base : base - follows;
-		/* In two halves: a base may be larger than 4 GiB. */
-		uint64_t high = pack_model_number(coder, &model->seek, (uint32_t)(far >> 28));
-		uint64_t low =
-			pack_model_number(coder, &model->seek_low, (uint32_t)(far & 0xfffffff));
-		far = high << 28 | low;
-		base = back ? follows - far : follows + far;
-		shift = image - base;
+		shift = image - code_seek(model, coder, follows, base);
 		hit = PACK_MODEL_SHIFTS - 1;
 	} else {
 		shift = model->shifts[hit];
@@ -150,168 +96,144 @@ uint64_t pack_model_source(struct pack_model *model, struct pack_coder *coder, u
 	return image - shift;
 }
 
-static uint32_t mix_hash(uint32_t x)
+static unsigned log2_of(uint32_t value)
 {
-	x *= 0x9e3779b1;
-	return x ^ x >> 15;
+	return 31u - (unsigned)__builtin_clz(value);
 }
 
-/* The sixteen slots of a context for one half of a byte. */
-static pack_slot *slots_of(struct pack_model *model, unsigned input, uint32_t context)
+void pack_model_op(struct pack_model *model, struct pack_coder *coder, uint64_t image,
+		   uint64_t follows, struct pack_model_op *op)
 {
-	uint32_t place = mix_hash(context) >> 3;
-	return &model->slots[input][(place << 4) & ((1 << PACK_MODEL_SLOTS_LOG) - 1)];
-}
-
-static void slot_learn(pack_slot *slot, unsigned bit)
-{
-	int32_t p = *slot >> 3;
-	unsigned count = *slot & 7;
-	p += (((bit ? 8191 : 0) - p) * slot_rate[count]) / 65536;
-	*slot = (pack_slot)(p << 3 | (int32_t)(count < 7 ? count + 1 : 7));
-}
-
-static unsigned mix_bit(struct pack_model *model, struct pack_coder *coder,
-			struct pack_mixer *mixer, pack_slot *const slots[PACK_MODEL_INPUTS],
-			unsigned node, unsigned bit)
-{
-	int16_t x[PACK_MODEL_INPUTS];
-	int32_t sum = 0;
-	for (unsigned i = 0; i < PACK_MODEL_INPUTS; i++)
-		x[i] = model->stretch[slots[i][node] >> 4];
-	for (unsigned i = 0; i < PACK_MODEL_INPUTS; i++)
-		sum += x[i] * mixer->weight[i];
-	int32_t p = squash(sum >> WEIGHT_LOG);
-	bit = pack_coder_bit(coder, (uint32_t)p, bit);
-	int32_t miss = ((int32_t)(bit << 16) - p) * MIXER_RATE >> 10;
-	for (unsigned i = 0; i < PACK_MODEL_INPUTS; i++) {
-		int32_t weight = mixer->weight[i] + ((x[i] * miss + (1 << (23 - WEIGHT_LOG))) >>
-						     (24 - WEIGHT_LOG));
-		weight = weight > INT16_MAX ? INT16_MAX : weight;
-		mixer->weight[i] = (int16_t)(weight < INT16_MIN ? INT16_MIN : weight);
+	struct pack_model_odds *odds = &model->odds;
+	op->copy = code_number(coder, &odds->copy, op->copy);
+	op->literal = code_number(coder, &odds->literal, op->literal);
+	if (op->copy) {
+		pack_odds *plain = &odds->is_plain[model->was_plain][log2_of(op->copy)];
+		op->is_plain = pack_coder_learn(coder, plain, LIMIT, op->is_plain);
+		op->source = code_source(model, coder, image, follows, op->source);
+		model->was_plain = op->is_plain;
 	}
-	for (unsigned i = 0; i < PACK_MODEL_INPUTS; i++)
-		slot_learn(&slots[i][node], bit);
-	return bit;
-}
-
-/* `mixers`: 256 of them. */
-static uint8_t mix_byte(struct pack_model *model, struct pack_coder *coder,
-			struct pack_mixer *mixers, const uint32_t contexts[PACK_MODEL_INPUTS],
-			uint8_t byte)
-{
-	unsigned seen = 1;
-	for (unsigned half = 0; half < 2; half++) {
-		pack_slot *slots[PACK_MODEL_INPUTS];
-		for (unsigned i = 0; i < PACK_MODEL_INPUTS; i++)
-			slots[i] = slots_of(
-				model, i, half ? contexts[i] + seen * 0x3d4d51cb : contexts[i]);
-		for (unsigned k = 0, node = 1; k < 4; k++) {
-			unsigned bit = mix_bit(model, coder, &mixers[seen], slots, node,
-					       byte >> (7 - 4 * half - k) & 1);
-			node = node * 2 + bit;
-			seen = seen * 2 + bit;
-		}
+	if (op->literal) {
+		pack_odds *stored = &odds->is_stored[log2_of(op->literal)];
+		op->is_stored = pack_coder_learn(coder, stored, LIMIT, op->is_stored);
 	}
-	return (uint8_t)seen;
 }
 
-static uint32_t back(const struct pack_model *model, unsigned bytes)
+static unsigned run_class(uint32_t run)
 {
-	return (uint32_t)(model->history >> (64 - 8 * bytes)) & 255;
+	static const uint32_t from[PACK_MODEL_RUNS - 1] = {1, 2, 4, 8, 16, 64, 256};
+	unsigned class = 0;
+	while (class < PACK_MODEL_RUNS - 1 && run >= from[class])
+		class ++;
+	return class;
+}
+
+uint32_t pack_model_run(struct pack_model *model, struct pack_coder *coder, bool first,
+			uint32_t run)
+{
+	unsigned class = first ? 0 : model->last_class;
+	run = code_number(coder, &model->odds.run[class], run);
+	model->last_class = run_class(run);
+	return run;
+}
+
+/* The fewest bytes that say it, as a number with a sign. */
+static unsigned size_of(uint32_t change)
+{
+	unsigned size = 1;
+	while (size < 4 && (change + (1u << (8 * size - 1))) >> (8 * size))
+		size++;
+	return size;
+}
+
+static unsigned code_size(struct pack_model *model, struct pack_coder *coder, unsigned size)
+{
+	pack_odds *odds = model->odds.size[model->last_size][model->last_class];
+	unsigned high = pack_coder_learn(coder, &odds[1], LIMIT, size > 2);
+	unsigned low = pack_coder_learn(coder, &odds[2 + high], LIMIT, !(size & 1));
+	return 1 + 2 * high + low;
+}
+
+/* The byte at `place` of a change of `size` bytes of which those below are in `found`. */
+static uint8_t change_byte(struct pack_model *model, struct pack_coder *coder, unsigned size,
+			   unsigned place, uint32_t found, uint8_t byte)
+{
+	uint32_t below = place > 0 ? found >> (8 * place - 8) & 255 : 0;
+	uint32_t below2 = place > 1 ? found >> (8 * place - 16) & 255 : 0;
+	uint32_t last = model->before[0] >> (8 * place) & 255;
+	uint32_t last2 = model->before[1] >> (8 * place) & 255;
+	uint32_t at = place | size << 2;
+	const uint32_t contexts[PACK_MIX_INPUTS] = {
+		pack_mix_hash(at) + 11,
+		pack_mix_hash(at | below << 8) + 12,
+		pack_mix_hash(at | below << 8 | below2 << 16) + 13,
+		pack_mix_hash(at | last << 8) + 14,
+		pack_mix_hash(at | below << 8 | last << 16) + 15,
+		pack_mix_hash(at | last2 << 8 | last << 16) + 16,
+		pack_mix_hash(at | model->last_class << 8 | below << 16) + 17,
+		pack_mix_hash(at | model->found_at << 8 | below << 16 |
+			      model->last_class << 24) +
+			18,
+	};
+	return pack_mix_byte(&model->mix, coder, &model->change_mixer[place * 256], contexts,
+			     byte);
+}
+
+static uint32_t new_change(struct pack_model *model, struct pack_coder *coder, uint32_t change)
+{
+	unsigned size = code_size(model, coder, size_of(change));
+	uint32_t found = 0, sign = 1u << (8 * size - 1);
+	for (unsigned place = 0; place < size; place++) {
+		uint8_t byte = (uint8_t)(change >> (8 * place));
+		byte = change_byte(model, coder, size, place, found, byte);
+		found |= (uint32_t)byte << (8 * place);
+	}
+	model->last_size = size;
+	return (found ^ sign) - sign;
+}
+
+uint32_t pack_model_change(struct pack_model *model, struct pack_coder *coder, uint32_t change)
+{
+	unsigned at = 0, last = model->found_at;
+	while (at < PACK_MODEL_RECENT && model->recent[at] &&
+	       !pack_coder_learn(coder, &model->odds.is_recent[at][last][model->last_class],
+				 LIMIT, model->recent[at] == change))
+		at++;
+	if (at < PACK_MODEL_RECENT && model->recent[at]) {
+		change = model->recent[at];
+		model->found_at = at + 1;
+		model->last_size = 0;
+	} else {
+		change = new_change(model, coder, change);
+		model->found_at = 0;
+		at = PACK_MODEL_RECENT - 1;
+	}
+	for (; at > 0; at--)
+		model->recent[at] = model->recent[at - 1];
+	model->recent[0] = change;
+	model->before[1] = model->before[0];
+	model->before[0] = change;
+	return change;
 }
 
 uint8_t pack_model_literal(struct pack_model *model, struct pack_coder *coder, uint32_t image,
 			   uint8_t byte)
 {
 	uint64_t history = model->history;
-	uint32_t place = image & 3;
-	const uint32_t contexts[PACK_MODEL_INPUTS] = {
+	uint32_t place = image & 3, fourth = history >> 32 & 255, eighth = history & 255;
+	uint32_t last4 = pack_mix_hash((uint32_t)(history >> 32));
+	const uint32_t contexts[PACK_MIX_INPUTS] = {
 		place,
 		(uint32_t)(history >> 56),
 		(uint32_t)(history >> 48) + (1u << 24),
 		(uint32_t)(history >> 40) + (2u << 24),
-		mix_hash((uint32_t)(history >> 32)) + 3,
-		place << 8 | back(model, 4),
-		mix_hash(place << 16 | back(model, 4) << 8 | back(model, 8)) + 4,
-		mix_hash((uint32_t)(history >> 32)) * 31 + (uint32_t)(history >> 16 & 0xffff),
+		last4 + 3,
+		place << 8 | fourth,
+		pack_mix_hash(place << 16 | fourth << 8 | eighth) + 4,
+		last4 * 31 + (uint32_t)(history >> 16 & 0xffff),
 	};
-	byte = mix_byte(model, coder, &model->literal_mixer[place * 256], contexts, byte);
-	pack_model_pass_byte(model, byte);
+	byte = pack_mix_byte(&model->mix, coder, &model->literal_mixer[place * 256], contexts,
+			     byte);
+	model->history = history >> 8 | (uint64_t)byte << 56;
 	return byte;
-}
-
-/* One byte of a word: what was predicted there, or else by the mixer. */
-static uint8_t word_byte(struct pack_model *model, struct pack_coder *coder,
-			 const struct pack_word *word, unsigned place, unsigned changed,
-			 uint8_t byte)
-{
-	uint32_t class = word->is_data ? 0 : word->predicted >> 24;
-	uint32_t predicted = word->predicted >> (8 * place) & 255;
-	if (place < 3 || changed) {
-		pack_odds *kept = &model->byte_is_kept[(place * 4 + changed) * 256 + class];
-		if (pack_coder_learn(coder, kept, LIMIT, byte == predicted))
-			return (uint8_t)predicted;
-	}
-	uint8_t *change = &model->last_change[place * 256 + class];
-	uint32_t expected = (predicted + *change) & 255;
-	uint64_t history = model->history;
-	const uint32_t contexts[PACK_MODEL_INPUTS] = {
-		mix_hash(place << 8 | predicted) + 11,
-		(uint32_t)(history >> 56),
-		(uint32_t)(history >> 48) + (1u << 24),
-		(uint32_t)(history >> 40) + (2u << 24),
-		mix_hash(class << 16 | predicted << 8 | place << 2 | changed) + 12,
-		mix_hash(changed << 10 | place << 8 | expected) + 13,
-		mix_hash(place << 16 | back(model, 4) << 8 | predicted) + 14,
-		mix_hash(place << 16 | back(model, 1) << 8 | predicted) + 15,
-	};
-	byte = mix_byte(model, coder, &model->word_mixer[place * 256], contexts, byte);
-	*change = (uint8_t)(byte - predicted);
-	return byte;
-}
-
-static bool find_candidate(struct pack_model *model, struct pack_coder *coder,
-			   const struct pack_word *word, uint32_t *value)
-{
-	unsigned *last = &model->last_candidate[word->is_data];
-	uint32_t class = word->is_data ? 0 : word->predicted >> 24;
-	for (unsigned i = 0; i < PACK_MODEL_CANDIDATES; i++) {
-		uint32_t candidate = word->candidates[i];
-		bool seen = candidate == word->predicted;
-		for (unsigned k = 0; k < i && !seen; k++)
-			seen = candidate == word->candidates[k];
-		if (seen)
-			continue;
-		pack_odds *odds = &model->is_candidate[(i * 16 + *last) * 64 + class / 4];
-		if (pack_coder_learn(coder, odds, LIMIT, candidate == *value)) {
-			*last = i + 1;
-			*value = candidate;
-			return true;
-		}
-	}
-	*last = 0;
-	return false;
-}
-
-uint32_t pack_model_word(struct pack_model *model, struct pack_coder *coder,
-			 const struct pack_word *word, uint32_t value)
-{
-	if (find_candidate(model, coder, word, &value)) {
-		pack_model_pass(model, value);
-		return value;
-	}
-	uint32_t found = 0;
-	unsigned changed = 0;
-	for (unsigned place = 0; place < 4; place++) {
-		uint32_t predicted = word->predicted >> (8 * place) & 255;
-		uint8_t byte = word_byte(model, coder, word, place, changed,
-					 (uint8_t)(value >> (8 * place)));
-		changed = changed * 2 + (byte != predicted);
-		changed = changed > 3 ? 3 : changed;
-		pack_model_pass_byte(model, byte);
-		found |= (uint32_t)byte << (8 * place);
-	}
-	model->words[model->word_count++ % PACK_MODEL_WORDS] = found;
-	return found;
 }

@@ -5,8 +5,6 @@
 
 #include <string.h>
 
-#define NO_PLACE 0xffffffffu
-
 static const unsigned surroundings[3] = {8, 12, 17};
 static const uint32_t first_trust[PACK_PREDICT_WAY_COUNT] = {34000, 50000, 46000,
 							     42000, 38000, 35000};
@@ -54,20 +52,6 @@ static void moved_by(struct pack_predict *predict, uint32_t place, unsigned *ret
 	*ret_ways = ways;
 }
 
-/* What the nearest knowledge of a place says, for data, which is no reference most of the time.
- */
-static bool data_moved_by(struct pack_predict *predict, uint32_t place, uint32_t *ret_by)
-{
-	uint32_t by[PACK_PREDICT_WAY_COUNT] = {0};
-	unsigned ways;
-	moved_by(predict, place, &ways, by);
-	ways &= ~(1u << PACK_PREDICT_WITHIN);
-	if (!ways)
-		return false;
-	*ret_by = by[__builtin_ctz(ways)];
-	return true;
-}
-
 static void remember(struct pack_predict *predict, uint32_t place, uint32_t by)
 {
 	predict->exactly[hash(place, PACK_PREDICT_PLACES_LOG)] = (struct pack_moved){place, by};
@@ -78,16 +62,28 @@ static void remember(struct pack_predict *predict, uint32_t place, uint32_t by)
 	}
 }
 
-void pack_predict_reset(struct pack_predict *predict, uint64_t base_size)
+void pack_predict_group(struct pack_predict *predict, uint64_t base_size)
 {
-	memset(predict, 0, sizeof *predict);
 	predict->base_size = base_size;
+	predict->has_pointers = false;
+	predict->pointer_high = predict->pointer_origin = 0;
+	pack_predict_segment(predict);
+}
+
+void pack_predict_segment(struct pack_predict *predict)
+{
+	predict->within_first = predict->within_size = predict->within_by = 0;
+	predict->is_fresh = false;
+}
+
+static void forget(struct pack_predict *predict)
+{
 	for (unsigned kind = 0; kind < PACK_PREDICT_KINDS; kind++)
 		memcpy(predict->trust[kind], first_trust, sizeof first_trust);
 	memset(predict->exactly, 0xff, sizeof predict->exactly);
 	memset(predict->nearby, 0xff, sizeof predict->nearby);
-	memset(predict->same, 0xff, sizeof predict->same);
-	memset(predict->near, 0xff, sizeof predict->near);
+	memset(predict->registers, 0, sizeof predict->registers);
+	predict->is_fresh = true;
 }
 
 static uint32_t code_plain(struct pack_coder *coder, unsigned bits, uint32_t value)
@@ -222,9 +218,11 @@ static bool find_target(struct pack_predict *predict, const uint8_t *base, size_
 }
 
 void pack_predict_copy(struct pack_predict *predict, uint64_t source, uint64_t place,
-		       uint32_t size)
+		       uint32_t size, bool is_plain)
 {
 	uint32_t by = (uint32_t)place - (uint32_t)source, first = (uint32_t)source;
+	if (!is_plain && !predict->is_fresh)
+		forget(predict);
 	if (by == predict->within_by && first == predict->within_first + predict->within_size) {
 		predict->within_size += size;
 		return;
@@ -241,7 +239,7 @@ void pack_predict_word(struct pack_predict *predict, const uint8_t *base, size_t
 	ret_guess->old = ret_guess->word = old;
 	ret_guess->kind = kind_of(old);
 	ret_guess->has_target = false;
-	if ((source | place) & 3)
+	if (source & 3)
 		return;
 	if (is_pointer(predict, base, ahead, source, place, old))
 		ret_guess->kind = PACK_PREDICT_POINTER;
@@ -311,51 +309,4 @@ void pack_predict_learn(struct pack_predict *predict, const struct pack_guess *g
 	case PACK_PREDICT_POINTER:
 		break;
 	}
-}
-
-uint32_t pack_predict_miss(struct pack_predict *predict, struct pack_model *model,
-			   struct pack_coder *coder, const struct pack_guess *guess,
-			   uint64_t source, uint64_t place, uint32_t now)
-{
-	uint32_t by = 0, old = guess->old, near = old >> 5;
-	bool is_data = guess->kind == PACK_PREDICT_DATA;
-	uint32_t class = is_data ? 0 : guess->word >> 24;
-	struct pack_moved *same = &predict->same[hash(old, PACK_PREDICT_CHANGE_LOG)];
-	struct pack_moved *around = &predict->near[hash(near, PACK_PREDICT_CHANGE_LOG)];
-	struct pack_word word = {.old = old, .predicted = guess->word, .is_data = is_data};
-	for (unsigned i = 0; i < PACK_MODEL_CANDIDATES; i++)
-		word.candidates[i] = guess->word;
-	if (same->place == old)
-		word.candidates[0] = old + same->by;
-	if (!is_data)
-		word.candidates[1] = old + predict->last_change[class];
-	uint32_t *changes = predict->changes[is_data];
-	for (unsigned i = 0; i < PACK_PREDICT_CHANGES; i++)
-		word.candidates[2 + i] = old + changes[i];
-	word.candidates[6] = old;
-	if (around->place == near)
-		word.candidates[7] = old + around->by;
-	/* Data may hold a place as it is, or how far away it is, or be a table's next. */
-	uint32_t away = (uint32_t)source + old;
-	if (is_data && data_moved_by(predict, old - predict->pointer_origin, &by))
-		word.candidates[8] = old + by;
-	if (is_data && data_moved_by(predict, away, &by))
-		word.candidates[9] = away + by - (uint32_t)place;
-	if (is_data)
-		word.candidates[10] =
-			2 * pack_model_back(model, 6) - pack_model_back(model, 12);
-	now = pack_model_word(model, coder, &word, now);
-	*same = (struct pack_moved){old, now - old};
-	*around = (struct pack_moved){near, now - old};
-	predict->last_change[class] = now - old;
-	unsigned known = 0;
-	while (known < PACK_PREDICT_CHANGES - 1 && changes[known] != now - old)
-		known++;
-	for (; known > 0; known--)
-		changes[known] = changes[known - 1];
-	changes[0] = now - old;
-	if (is_data && word.candidates[9] != guess->word && now == word.candidates[9])
-		remember(predict, away, by);
-	pack_predict_learn(predict, guess, place, now);
-	return now;
 }

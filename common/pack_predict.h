@@ -2,14 +2,16 @@
  * refer to has moved, the word changes in a way that can be foreseen once one reference to that
  * place has been seen (PROTOCOL.md section 7). Knows AArch64's B, BL, ADRP and the ADD, LDR and
  * STR that complete an ADRP, and pointers; anything else is predicted to stay. Wrong
- * predictions cost bytes only. Inside the pack reader and writer only. */
+ * predictions cost bytes only. What has been learned is forgotten with each segment, so that a
+ * damaged base spoils no segment but those that read it. Inside the pack reader and writer
+ * only.
+ */
 #pragma once
 
-#include "pack_model.h"
+#include "pack_coder.h"
 
 #define PACK_PREDICT_PLACES_LOG 13 /* places whose movement is remembered */
 #define PACK_PREDICT_NEAR_LOG	13
-#define PACK_PREDICT_CHANGE_LOG 12
 #define PACK_PREDICT_AHEAD	36u /* bytes of the base after a word that may be looked at */
 
 enum pack_predict_kind {
@@ -34,8 +36,7 @@ enum pack_predict_way {
 	PACK_PREDICT_WAY_COUNT = PACK_PREDICT_NEARBY + 3,
 };
 
-#define PACK_PREDICT_KINDS   6
-#define PACK_PREDICT_CHANGES 4
+#define PACK_PREDICT_KINDS 6
 
 struct pack_predict {
 	/* Pointers: the high half they share, and what their low half is at image offset 0. */
@@ -44,14 +45,11 @@ struct pack_predict {
 	uint64_t base_size;
 	/* what is being copied: places in the base, and by how much they move */
 	uint32_t within_first, within_size, within_by;
+	/* what has been learned in this segment; made afresh when it is first needed */
+	bool is_fresh;
 	uint32_t trust[PACK_PREDICT_KINDS][PACK_PREDICT_WAY_COUNT]; /* of 65536 */
 	struct pack_moved exactly[1 << PACK_PREDICT_PLACES_LOG];
 	struct pack_moved nearby[1 << PACK_PREDICT_NEAR_LOG];
-	/* data: how much an equal or a near value changed */
-	struct pack_moved same[1 << PACK_PREDICT_CHANGE_LOG];
-	struct pack_moved near[1 << PACK_PREDICT_CHANGE_LOG];
-	uint32_t last_change[256];		   /* by class of instruction */
-	uint32_t changes[2][PACK_PREDICT_CHANGES]; /* of code, of data; the last one first */
 	struct {
 		bool known;
 		uint32_t old, now; /* the page that an ADRP has put there */
@@ -67,21 +65,20 @@ struct pack_guess {
 	uint32_t words[PACK_PREDICT_WAY_COUNT];
 };
 
-void pack_predict_reset(struct pack_predict *predict, uint64_t base_size);
+/* A group begins; the caller sets or has read the head. */
+void pack_predict_group(struct pack_predict *predict, uint64_t base_size);
 /* Codes what a group says about pointers: when writing, the fields that the caller has set. */
 void pack_predict_head(struct pack_predict *predict, struct pack_coder *coder);
-/* A copy begins; one that goes on where the last has ended counts as the same. */
+void pack_predict_segment(struct pack_predict *predict);
+/* A copy begins; one that goes on where the last has ended counts as the same. A plain one is
+ * not foreseen. */
 void pack_predict_copy(struct pack_predict *predict, uint64_t source, uint64_t place,
-		       uint32_t size);
-/* The word at base offset `source` goes to image offset `place`, both multiples of 4 or else it
- * is foreseen to stay. `base` points at it, and `ahead` bytes are there: at least
- * PACK_PREDICT_AHEAD, unless the base ends before. */
+		       uint32_t size, bool is_plain);
+/* The word at base offset `source` goes to image offset `place`, a multiple of 4; with a source
+ * that is none it is foreseen to stay. `base` points at it, and `ahead` bytes are there: at
+ * least PACK_PREDICT_AHEAD, unless the base ends before. */
 void pack_predict_word(struct pack_predict *predict, const uint8_t *base, size_t ahead,
 		       uint64_t source, uint64_t place, struct pack_guess *ret_guess);
 /* What it has become. */
 void pack_predict_learn(struct pack_predict *predict, const struct pack_guess *guess,
 			uint64_t place, uint32_t now);
-/* For a word that the guess missed: fills in the candidates, codes it, and learns from it. */
-uint32_t pack_predict_miss(struct pack_predict *predict, struct pack_model *model,
-			   struct pack_coder *coder, const struct pack_guess *guess,
-			   uint64_t source, uint64_t place, uint32_t now);

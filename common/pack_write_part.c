@@ -111,26 +111,35 @@ static enum ota_err plain_close(const struct plain *plain, size_t start, uint32_
 	return pack_part_add(part, PACK_RAW, first, count, (uint32_t)raw, why);
 }
 
-/* One frame from `first` on, until it is long enough, the next segment might not fit, a zero
- * segment comes or `end` is reached. */
+/* Whether one more segment would probably make a group of `count` too long. */
+static bool is_long(size_t length, uint32_t count, size_t more)
+{
+	return count && (length + length / count > PACK_PART_GROUP_BYTES ||
+			 length + ZSTD_compressBound(more) > PACK_GROUP_BYTES_MAX);
+}
+
+/* One frame from `first` on, until it is long enough, a zero segment comes or `end` is reached.
+ */
 static enum ota_err plain_group(const struct plain *plain, uint32_t first, uint32_t end,
 				uint32_t *ret_count, struct ota_why *why)
 {
-	size_t start = plain->part->size;
+	size_t start = plain->part->size, length = 0;
 	uint32_t count = 0;
 	ZSTD_CCtx_reset(plain->zstd, ZSTD_reset_session_only);
 	while (first + count < end) {
 		uint32_t len;
 		const uint8_t *bytes = plain_segment(plain, first + count, &len);
-		size_t so_far = plain->part->size - start;
-		if (count && (pack_part_is_zero(bytes, len) ||
-			      so_far + len / 4 > PACK_PART_GROUP_BYTES ||
-			      so_far + ZSTD_compressBound(len) > PACK_GROUP_BYTES_MAX))
+		if (count && (pack_part_is_zero(bytes, len) || is_long(length, count, len)))
 			break;
 		enum ota_err err = plain_feed(plain, bytes, len, ZSTD_e_flush, why);
 		if (err)
 			return err;
 		count++;
+		length = plain->part->size - start;
+	}
+	if (count > 1 && length > PACK_PART_GROUP_BYTES) {
+		plain->part->size = start;
+		return plain_group(plain, first, first + count - 1, ret_count, why);
 	}
 	*ret_count = count;
 	return plain_close(plain, start, first, count, why);

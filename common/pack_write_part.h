@@ -4,9 +4,9 @@
 
 #include "pack_write.h"
 
-/* What a group aims to stay under: an interrupted transfer fetches a begun group again, and
- * with the chunks in flight that must stay below 1 MiB. */
-#define PACK_PART_GROUP_BYTES (448u << 10)
+/* What a group of several segments aims to stay under: an interrupted transfer fetches a begun
+ * group again, and should not lose more than one segment of the usual size. */
+#define PACK_PART_GROUP_BYTES (256u << 10)
 
 struct pack_part {
 	uint8_t *bytes;

@@ -46,6 +46,64 @@ static inline void fixture_noise(struct bytes image, size_t at, size_t len, uint
 		image.at[i] = (uint8_t)(fixture_random(&seed) >> 9);
 }
 
+static inline void fixture_word(uint8_t *at, uint32_t word)
+{
+	for (int i = 0; i < 4; i++)
+		at[i] = (uint8_t)(word >> (8 * i));
+}
+
+/* Something like AArch64 code of 64-byte functions: calls of each other, ADRP and ADD pairs,
+ * and a table of pointers, laid out for functions that begin at `skip`. */
+static inline struct bytes fixture_code(uint32_t functions, uint32_t skip)
+{
+	struct bytes image = {calloc(1, skip + functions * 72), skip + functions * 72};
+	uint32_t state = 5;
+	assert_non_null(image.at);
+	for (uint32_t f = 0; f < functions; f++)
+		for (uint32_t i = 0; i < 16; i++) {
+			uint32_t at = skip + f * 64 + i * 4, random = fixture_random(&state);
+			uint32_t to = skip + random % functions * 64;
+			uint32_t pages = (to >> 12) - (at >> 12);
+			if (i == 3)
+				fixture_word(image.at + at,
+					     0x94000000 | ((to - at) >> 2 & 0x3ffffff));
+			else if (i == 6)
+				fixture_word(image.at + at, 0x90000001 | (pages & 3) << 29 |
+								    (pages >> 2 & 0x7ffff)
+									    << 5);
+			else
+				fixture_word(image.at + at, 0xaa000000 | (random & 0x1f03ff));
+		}
+	for (uint32_t f = 0; f < functions; f++) {
+		fixture_word(image.at + skip + functions * 64 + f * 8,
+			     0x08000000 + skip + f * 64);
+		fixture_word(image.at + skip + functions * 64 + f * 8 + 4, 0xffff8000);
+	}
+	return image;
+}
+
+/* The image as a later version of the base: edits, an insertion, a deletion, something new. */
+static inline struct bytes fixture_later(struct bytes base)
+{
+	struct bytes image = {malloc(base.size + 100000), 0};
+	size_t third = base.size / 3;
+	uint32_t state = 77;
+	assert_non_null(image.at);
+	memcpy(image.at, base.at, third);
+	image.size = third;
+	fixture_noise(image, image.size, 1001, 3);
+	image.size += 1001;
+	memcpy(image.at + image.size, base.at + third, third);
+	image.size += third;
+	memcpy(image.at + image.size, base.at + 2 * third + 5003, base.size - 2 * third - 5003);
+	image.size += base.size - 2 * third - 5003;
+	memset(image.at + image.size, 'x', 7000);
+	image.size += 7000;
+	for (int i = 0; i < 300; i++)
+		image.at[fixture_random(&state) % image.size] ^= 0x41;
+	return image;
+}
+
 static inline struct bytes fixture_pack(struct bytes image, struct bytes base,
 					const struct pack_write_options *options,
 					struct pack_result *ret_result)
