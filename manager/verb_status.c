@@ -50,9 +50,13 @@ static const struct screen_column status_columns[] = {
 };
 
 static const struct screen_column callback_columns[] = {
-	{"CALLBACK", "name", SCREEN_TEXT},   {"COUNT", "count", SCREEN_NUMBER},
-	{"P50 µS", "p50_us", SCREEN_NUMBER}, {"P99 µS", "p99_us", SCREEN_NUMBER},
-	{"MAX µS", "max_us", SCREEN_NUMBER}, {NULL},
+	{"CALLBACK", "name", SCREEN_TEXT},
+	{"COUNT", "count", SCREEN_NUMBER},
+	{"P50 µS", "p50_us", SCREEN_NUMBER},
+	{"P99 µS", "p99_us", SCREEN_NUMBER},
+	{"MAX µS", "max_us", SCREEN_NUMBER},
+	{"MAX CPU µS", "max_cpu_us", SCREEN_NUMBER},
+	{NULL},
 };
 
 static volatile sig_atomic_t interrupted;

@@ -7,6 +7,27 @@
 #include <stdlib.h>
 #include <string.h>
 
+static void count_error(struct release *release, const struct update *update, int sign)
+{
+	struct release_error *of;
+	uint32_t at = 0;
+
+	while (at < release->error_count && release->errors[at].err != update->error->err)
+		at++;
+	if (at == release->error_count) {
+		if (!engine_grow(&release->errors, at, &release->error_room,
+				 sizeof(*release->errors)))
+			return; /* it is shown a little less often than it happened */
+		release->errors[release->error_count++] =
+			(struct release_error){.err = update->error->err};
+	}
+	of = &release->errors[at];
+	if (sign < 0 && of->count == 0)
+		return;
+	of->count += (uint32_t)sign;
+	of->sample = update->device;
+}
+
 void attempt_count(struct update *update, int sign)
 {
 	struct release_tally *tally = &update->release->tallies[update->wave];
@@ -22,6 +43,8 @@ void attempt_count(struct update *update, int sign)
 	if (update->state == UPDATE_ROLLED_BACK && update->error &&
 	    update->error->err == OTA_REVERTED_BY_MANAGER)
 		tally->reverted += by;
+	if (update->error)
+		count_error(update->release, update, sign);
 	update->release->dirty = true;
 }
 
@@ -413,8 +436,10 @@ static void succeed(struct engine *engine, struct update *update)
 	struct firmware *firmware = update->release->firmware;
 
 	update->failures = 0;
+	attempt_count(update, -1);
 	free(update->error);
 	update->error = NULL;
+	attempt_count(update, 1);
 	if (!firmware->proven) {
 		firmware->proven = true;
 		save_firmware(engine, firmware);
@@ -502,7 +527,9 @@ static void fall_silent(struct engine *engine, struct update *update)
 		 (unsigned long long)((engine->now - update->changed_ms) / 1000),
 		 update_state_names[before],
 		 update->device->online ? "connected" : "not connected");
+	attempt_count(update, -1);
 	attempt_set_error(update, err, before, 0, message);
+	attempt_count(update, 1);
 	if (attempt_event(engine, update,
 			  update->device->online ? UPDATE_EVENT_SILENCE : UPDATE_EVENT_VANISH))
 		attempt_failed(engine, update);

@@ -6,9 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define QUEUE_ROOM_LEAST                                                                       \
-	4096u /* rows; a command that changes needs room for what follows it                   \
-	       */
+/* Rows: a command that changes needs room for what follows it. */
+#define QUEUE_ROOM_LEAST 4096u
 
 const struct command_row *command_find(const char *verb)
 {
@@ -94,7 +93,8 @@ static void call_free(struct command_call *call)
 	if (call->row)
 		json_done(call->row->args, &call->args);
 	text_done(&call->result);
-	free(call->more);
+	if (call->more)
+		call->more_free(call->more);
 	free(call);
 }
 
@@ -207,7 +207,7 @@ static bool answer_again(struct command_call *call)
 
 /* ---- waiting for the store ---- */
 
-static void wait_for_store(struct command_call *call)
+void command_wait(struct command_call *call)
 {
 	struct service *service = call->service;
 
@@ -216,7 +216,7 @@ static void wait_for_store(struct command_call *call)
 	service->last_call = &call->next;
 }
 
-static void take_out(struct service *service, struct command_call *call)
+void command_take_out(struct service *service, struct command_call *call)
 {
 	for (struct command_call **place = &service->first_call; *place;
 	     place = &(*place)->next)
@@ -243,6 +243,12 @@ enum ota_err command_write(struct command_call *call, const struct store_row *ro
 	return OTA_OK;
 }
 
+static void answer_changed(struct command_call *call)
+{
+	reply(call, call->failed ? call->failure.err : OTA_OK, &call->failure);
+	call_free(call);
+}
+
 static void succeed(struct command_call *call)
 {
 	struct service_deed deed;
@@ -262,12 +268,29 @@ static void succeed(struct command_call *call)
 	ticket = service_audit(call->service, &deed);
 	if (ticket > call->ticket)
 		call->ticket = ticket;
-	if (call->ticket == 0) {
-		reply(call, OTA_OK, NULL);
-		call_free(call);
+	if (call->ticket <= call->service->saved_ticket)
+		answer_changed(call);
+	else
+		command_wait(call);
+}
+
+bool command_has_room(const struct command_call *call)
+{
+	const struct store *store = call->service->store;
+
+	return !call->row->changes || store->room(store->ctx) >= QUEUE_ROOM_LEAST;
+}
+
+void command_note_tickets(struct command_call *call, uint64_t before)
+{
+	uint64_t now = engine_ticket(call->service->engine);
+
+	if (now == before)
 		return;
-	}
-	wait_for_store(call);
+	if (!call->first_ticket || before + 1 < call->first_ticket)
+		call->first_ticket = before + 1;
+	if (now > call->ticket)
+		call->ticket = now;
 }
 
 void command_finish(struct command_call *call, enum ota_err err, const struct ota_why *why)
@@ -287,6 +310,7 @@ void command_saved(struct service *service, uint64_t ticket, enum ota_err err,
 {
 	struct command_call *call, *next;
 
+	service->saved_ticket = ticket;
 	for (call = service->first_call; call; call = next) {
 		next = call->next;
 		if (call->question)
@@ -296,11 +320,10 @@ void command_saved(struct service *service, uint64_t ticket, enum ota_err err,
 			call->failed = true;
 			call->failure = *why;
 		}
-		if (ticket < call->ticket)
+		if (call->step || ticket < call->ticket)
 			continue;
-		take_out(service, call);
-		reply(call, call->failed ? call->failure.err : OTA_OK, &call->failure);
-		call_free(call);
+		command_take_out(service, call);
+		answer_changed(call);
 	}
 }
 
@@ -316,7 +339,7 @@ enum ota_err command_ask(struct command_call *call, const struct store_query *qu
 		return err;
 	call->answered = answered;
 	call->later = true;
-	wait_for_store(call);
+	command_wait(call);
 	return OTA_OK;
 }
 
@@ -329,7 +352,7 @@ void command_answered(struct service *service, uint64_t ticket, const struct sto
 		call = call->next;
 	if (!call)
 		return;
-	take_out(service, call);
+	command_take_out(service, call);
 	call->question = 0;
 	if (!err)
 		call->answered(call, page);
@@ -343,37 +366,9 @@ void command_drop_all(struct service *service)
 	struct command_call *call;
 
 	while ((call = service->first_call)) {
-		take_out(service, call);
+		command_take_out(service, call);
 		call_free(call);
 	}
-}
-
-/* ---- pages ---- */
-
-void command_page_open(struct command_page *page, struct command_call *call)
-{
-	*page = (struct command_page){.call = call,
-				      .limit = call->args.limit ? call->args.limit : 100};
-	show_open(&call->result, NULL);
-	show_array(&call->result, "items");
-}
-
-bool command_page_next(struct command_page *page)
-{
-	if (page->count == page->limit || page->call->result.len > COMMAND_PAGE_BYTES) {
-		page->full = true;
-		return false;
-	}
-	page->count++;
-	return true;
-}
-
-void command_page_close(struct command_page *page, const char *next)
-{
-	show_close(&page->call->result, ']');
-	if (next)
-		show_text(&page->call->result, "next", next);
-	show_close(&page->call->result, '}');
 }
 
 /* ---- the way of a command ---- */
@@ -416,20 +411,30 @@ static enum ota_err prepare(struct command_call *call, struct ota_why *why)
 	return err;
 }
 
-/* A command that changes something must not find the store's queue full half-way. */
-static enum ota_err check_room(const struct command_call *call, struct ota_why *why)
+/* The same again while the first is still being carried out. */
+static bool is_under_way(const struct command_call *call)
 {
-	struct store *store = call->service->store;
+	const struct command_call *other = call->service->first_call;
 
-	if (call->row->changes && store->room(store->ctx) < QUEUE_ROOM_LEAST)
+	while (other && !(other->step && strcmp(other->command.key, call->command.key) == 0 &&
+			  strcmp(command_manager(other), command_manager(call)) == 0))
+		other = other->next;
+	return other && call->command.key[0];
+}
+
+static enum ota_err check_turn(const struct command_call *call, struct ota_why *why)
+{
+	if (!command_has_room(call))
 		return ota_fail(why, OTA_BUSY, "the store is behind; try again in a moment");
+	if (is_under_way(call))
+		return ota_fail(why, OTA_BUSY,
+				"the command with this key is being carried out");
 	return OTA_OK;
 }
 
 static void carry_out(struct command_call *call)
 {
-	struct engine *engine = call->service->engine;
-	uint64_t before = engine_ticket(engine);
+	uint64_t before = engine_ticket(call->service->engine);
 	struct ota_why why = {0};
 	enum ota_err err = prepare(call, &why);
 
@@ -438,16 +443,15 @@ static void carry_out(struct command_call *call)
 		return;
 	}
 	if (!err)
-		err = check_room(call, &why);
+		err = check_turn(call, &why);
 	if (!err)
 		err = call->row->handle(call, &why);
-	if (!err && engine_ticket(engine) > before) {
-		call->first_ticket = before + 1;
-		if (engine_ticket(engine) > call->ticket)
-			call->ticket = engine_ticket(engine);
-	}
+	if (!err)
+		command_note_tickets(call, before);
 	if (err || !call->later)
 		command_finish(call, err, &why);
+	else if (call->step)
+		command_begin(call);
 }
 
 /* The id of a request that cannot be read, so that its sender hears why and does not wait: the
@@ -498,7 +502,6 @@ static void refuse_turn(struct command_call *call, const void *payload, size_t l
 void command_message(struct service *service, struct session *session, const void *payload,
 		     size_t len)
 {
-	uint64_t start_us = service_mono_us();
 	struct command_call *call;
 	struct ota_why why = {0};
 	enum ota_err err;
@@ -531,5 +534,4 @@ void command_message(struct service *service, struct session *session, const voi
 	} else {
 		carry_out(call);
 	}
-	metric_add(&service->metrics[METRIC_COMMAND], service_mono_us() - start_us);
 }

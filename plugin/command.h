@@ -48,6 +48,10 @@ enum command_scope {
 
 struct command_call;
 
+/* One piece of a long work: at most a millisecond. *ret_more: there are more. */
+typedef enum ota_err (*command_step)(struct command_call *call, bool *ret_more,
+				     struct ota_why *why);
+
 struct command_row {
 	const char *verb;
 	enum manager_role role;
@@ -74,10 +78,12 @@ struct command_call {
 	char product[NAME_SIZE], object[160]; /* of the audit row */
 	struct digest fingerprint;	      /* of verb and args, for idempotency */
 	bool later;			      /* the handler will call command_finish() */
+	command_step step;		      /* what is still to be done, piece by piece */
 	uint64_t first_ticket, ticket;	      /* what it wrote; 0: nothing to wait for */
 	uint64_t question;		      /* ticket of store->ask(); 0: none */
 	void (*answered)(struct command_call *call, const struct store_page *page);
-	void *more; /* the handler's, released with free() */
+	void *more; /* the handler's */
+	void (*more_free)(void *more);
 	bool failed;
 	struct ota_why failure;
 };
@@ -94,8 +100,36 @@ enum ota_err command_ask(struct command_call *call, const struct store_query *qu
 			 void (*answered)(struct command_call *call,
 					  const struct store_page *page),
 			 struct ota_why *why) OTA_CHECKED;
+/* Work over many devices. The first pieces run within the callback, so that a small fleet has
+ * its answer at once, the others at the broker's ticks, in turn with those of other calls. An
+ * error ends the work and the call. */
+void command_work(struct command_call *call, command_step step);
+/* The handler's memory, which the call releases: zeroed, in call->more. */
+enum ota_err command_keep(struct command_call *call, size_t size, void (*more_free)(void *more),
+			  struct ota_why *why) OTA_CHECKED;
+/* The same for a list: `one` is called with 0 … count - 1, then `end` with what came of all. */
+struct command_tally {
+	uint32_t counts[ENGINE_UNKNOWN + 1];
+};
+typedef enum ota_err (*command_one)(struct command_call *call, uint32_t index,
+				    enum engine_answer *ret_answer, struct ota_why *why);
+typedef enum ota_err (*command_end)(struct command_call *call,
+				    const struct command_tally *tally, struct ota_why *why);
+enum ota_err command_each(struct command_call *call, uint32_t count, command_one one,
+			  command_end end, struct ota_why *why) OTA_CHECKED;
+/* {changed, unchanged, unknown}: a command_end. */
+enum ota_err command_show_tally(struct command_call *call, const struct command_tally *tally,
+				struct ota_why *why) OTA_CHECKED;
 /* Ends a call whose handler said `later`. */
 void command_finish(struct command_call *call, enum ota_err err, const struct ota_why *why);
+/* Between command.c and command_work.c: the list of calls that wait for the store or are at
+ * work; what the engine has written since `before` is the call's; whether the store's queue has
+ * room for what a command may write; the first pieces. */
+void command_wait(struct command_call *call);
+void command_take_out(struct service *service, struct command_call *call);
+void command_note_tickets(struct command_call *call, uint64_t before);
+bool command_has_room(const struct command_call *call);
+void command_begin(struct command_call *call);
 /* Writes rows with the call: its answer waits for them. */
 enum ota_err command_write(struct command_call *call, const struct store_row *rows,
 			   size_t count, struct ota_why *why) OTA_CHECKED;
@@ -110,6 +144,13 @@ void command_page_open(struct command_page *page, struct command_call *call);
 /* True when another item may be added; counts it. */
 bool command_page_next(struct command_page *page);
 void command_page_close(struct command_page *page, const char *next); /* NULL: no more */
+/* A page of the devices that pass and that the caller may see, each as `show` shows it. The
+ * filter's texts stay the caller's until the call ends. */
+enum ota_err command_list_devices(struct command_call *call, const struct device_filter *filter,
+				  void (*show)(struct command_call *call,
+					       const struct device_filter *filter,
+					       const struct device *device),
+				  struct ota_why *why) OTA_CHECKED;
 
 /* The handlers, by noun. */
 #define COMMAND_HANDLER(name)                                                                  \

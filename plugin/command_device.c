@@ -11,42 +11,11 @@
 
 /* ---- looking ---- */
 
-static bool may_see(const struct command_call *call, const struct device *device)
+static void show_one(struct command_call *call, const struct device_filter *filter,
+		     const struct device *device)
 {
-	return call->args.product[0] ||
-	       command_may(call, device->product->name, MANAGER_VIEWER);
-}
-
-static enum ota_err list_devices(struct command_call *call, struct device_filter *filter)
-{
-	const struct device *devices[STORE_PAGE_MAX];
-	struct command_page page;
-	char after[sizeof(call->args.after)];
-	char next[sizeof(call->args.after)] = "";
-	bool more = true;
-
-	text_copy(after, sizeof(after), call->args.after);
-	command_page_open(&page, call);
-	while (more && !page.full) {
-		uint32_t count = engine_devices(call->service->engine, filter, after, devices,
-						page.limit, &more);
-
-		for (uint32_t i = 0; i < count; i++) {
-			if (may_see(call, devices[i])) {
-				if (!command_page_next(&page))
-					break;
-				show_device(&call->result, devices[i]);
-			}
-			text_copy(next, sizeof(next), devices[i]->id);
-		}
-		text_copy(after, sizeof(after), next);
-		if (count == 0)
-			more = false;
-		if (page.count == page.limit && more)
-			page.full = true;
-	}
-	command_page_close(&page, page.full ? next : NULL);
-	return OTA_OK;
+	(void)filter;
+	show_device(&call->result, device);
 }
 
 static const char *given(const char *text)
@@ -71,7 +40,7 @@ enum ota_err command_device_list(struct command_call *call, struct ota_why *why)
 		return ota_fail(why, OTA_NOT_FOUND, "no product '%s'", filter.product);
 	if (filter.group && !filter.product)
 		return ota_fail(why, OTA_BAD_REQUEST, "group needs a product");
-	return list_devices(call, &filter);
+	return command_list_devices(call, &filter, show_one, why);
 }
 
 enum ota_err command_device_show(struct command_call *call, struct ota_why *why)
@@ -107,19 +76,6 @@ enum ota_err command_device_why(struct command_call *call, struct ota_why *why)
 
 /* ---- changing many ---- */
 
-struct tally {
-	uint32_t counts[ENGINE_UNKNOWN + 1];
-};
-
-static void show_tally(struct command_call *call, const struct tally *tally)
-{
-	show_open(&call->result, NULL);
-	show_number(&call->result, "changed", tally->counts[ENGINE_CHANGED]);
-	show_number(&call->result, "unchanged", tally->counts[ENGINE_UNCHANGED]);
-	show_number(&call->result, "unknown", tally->counts[ENGINE_UNKNOWN]);
-	show_close(&call->result, '}');
-}
-
 static void name_object(struct command_call *call)
 {
 	if (call->args.device_count == 1)
@@ -132,40 +88,39 @@ static void name_object(struct command_call *call)
 
 #define INVALID_SHOWN 20
 
-enum ota_err command_device_import(struct command_call *call, struct ota_why *why)
+static enum ota_err import_one(struct command_call *call, uint32_t index,
+			       enum engine_answer *ret_answer, struct ota_why *why)
 {
-	struct tally tally = {0};
-	AUTO(text_done) struct text invalid = {0};
-	enum engine_answer answer;
-	enum ota_err err;
+	return engine_device_import(call->service->engine, call->args.product,
+				    call->args.devices[index].text, ret_answer, why);
+}
 
-	name_object(call);
-	for (uint32_t i = 0; i < call->args.device_count; i++) {
-		const char *id = call->args.devices[i].text;
+static enum ota_err imported(struct command_call *call, const struct command_tally *tally,
+			     struct ota_why *why)
+{
+	uint32_t shown = 0;
 
-		answer = ENGINE_UNKNOWN;
-		if (name_is_id(id)) {
-			err = engine_device_import(call->service->engine, call->args.product,
-						   id, &answer, why);
-			if (err)
-				return err;
-		}
-		if (answer == ENGINE_UNKNOWN && tally.counts[answer] < INVALID_SHOWN) {
-			if (invalid.len)
-				text_put(&invalid, ",");
-			json_put_string(&invalid, id);
-		}
-		tally.counts[answer]++;
-	}
+	(void)why;
 	show_open(&call->result, NULL);
-	show_number(&call->result, "added", tally.counts[ENGINE_CHANGED]);
-	show_number(&call->result, "existing", tally.counts[ENGINE_UNCHANGED]);
-	show_number(&call->result, "invalid", tally.counts[ENGINE_UNKNOWN]);
+	show_number(&call->result, "added", tally->counts[ENGINE_CHANGED]);
+	show_number(&call->result, "existing", tally->counts[ENGINE_UNCHANGED]);
+	show_number(&call->result, "invalid", tally->counts[ENGINE_UNKNOWN]);
 	show_array(&call->result, "invalid_ids");
-	text_put(&call->result, invalid.data ? invalid.data : "");
+	for (uint32_t i = 0; i < call->args.device_count && shown < INVALID_SHOWN; i++) {
+		if (name_is_id(call->args.devices[i].text))
+			continue;
+		show_text(&call->result, NULL, call->args.devices[i].text);
+		shown++;
+	}
 	show_close(&call->result, ']');
 	show_close(&call->result, '}');
 	return OTA_OK;
+}
+
+enum ota_err command_device_import(struct command_call *call, struct ota_why *why)
+{
+	name_object(call);
+	return command_each(call, call->args.device_count, import_one, imported, why);
 }
 
 /* All or none: rights are looked at before the first is changed. */
@@ -188,45 +143,35 @@ static enum ota_err check_rights(struct command_call *call, struct ota_why *why)
 	return err;
 }
 
-static enum ota_err approve_one(struct command_call *call, const char *device,
+static enum ota_err approve_one(struct command_call *call, uint32_t index,
 				enum engine_answer *ret_answer, struct ota_why *why)
 {
-	return engine_device_approve(call->service->engine, device, given(call->args.product),
-				     ret_answer, why);
+	return engine_device_approve(call->service->engine, call->args.devices[index].text,
+				     given(call->args.product), ret_answer, why);
 }
 
-static enum ota_err deny_one(struct command_call *call, const char *device,
+static enum ota_err deny_one(struct command_call *call, uint32_t index,
 			     enum engine_answer *ret_answer, struct ota_why *why)
 {
-	return engine_device_deny(call->service->engine, device, ret_answer, why);
+	return engine_device_deny(call->service->engine, call->args.devices[index].text,
+				  ret_answer, why);
 }
 
-static enum ota_err remove_one(struct command_call *call, const char *device,
+static enum ota_err remove_one(struct command_call *call, uint32_t index,
 			       enum engine_answer *ret_answer, struct ota_why *why)
 {
-	return engine_device_remove(call->service->engine, device, ret_answer, why);
+	return engine_device_remove(call->service->engine, call->args.devices[index].text,
+				    ret_answer, why);
 }
 
-static enum ota_err change_all(struct command_call *call,
-			       enum ota_err (*one)(struct command_call *, const char *,
-						   enum engine_answer *, struct ota_why *),
-			       struct ota_why *why)
+static enum ota_err change_all(struct command_call *call, command_one one, struct ota_why *why)
 {
-	struct tally tally = {0};
 	enum ota_err err;
 
 	name_object(call);
 	err = check_rights(call, why);
-	for (uint32_t i = 0; i < call->args.device_count && !err; i++) {
-		enum engine_answer answer = ENGINE_UNKNOWN;
-
-		if (name_is_id(call->args.devices[i].text))
-			err = one(call, call->args.devices[i].text, &answer, why);
-		tally.counts[answer]++;
-	}
-	if (!err)
-		show_tally(call, &tally);
-	return err;
+	return err ? err
+		   : command_each(call, call->args.device_count, one, command_show_tally, why);
 }
 
 enum ota_err command_device_approve(struct command_call *call, struct ota_why *why)
@@ -271,24 +216,28 @@ enum ota_err command_device_set(struct command_call *call, struct ota_why *why)
 
 enum ota_err command_device_retry(struct command_call *call, struct ota_why *why)
 {
-	const struct device *device = engine_device(call->service->engine, call->args.device);
-	const char *id = device->id;
+	const struct engine *engine = call->service->engine;
+	const struct device *device = engine_device(engine, call->args.device);
 	const struct release *release;
-	const struct update *update;
+	enum engine_answer answer;
 	enum ota_err err;
 
-	snprintf(call->object, sizeof(call->object), "%s release %" PRIu64, id,
+	snprintf(call->object, sizeof(call->object), "%s release %" PRIu64, device->id,
 		 call->args.release);
-	err = engine_release_act(call->service->engine, device->product->name,
-				 call->args.release, RELEASE_ACT_RETRY, command_manager(call),
-				 &id, 1, &release, why);
+	err = engine_device_retry(call->service->engine, device->id, call->args.release,
+				  &answer, why);
 	if (err)
 		return err;
-	update = device_update(device, release);
-	if (!update)
+	if (answer == ENGINE_UNKNOWN)
 		return ota_fail(why, OTA_NOT_FOUND, "'%s' has no update of release %" PRIu64,
-				id, call->args.release);
-	show_update(&call->result, update);
+				device->id, call->args.release);
+	if (answer == ENGINE_UNCHANGED)
+		return ota_fail(why, OTA_NO_TARGETS,
+				"the update of '%s' has not failed, or release %" PRIu64
+				" is not its target any more",
+				device->id, call->args.release);
+	release = engine_release(engine, device->product->name, call->args.release);
+	show_update(&call->result, device_update(device, release));
 	return OTA_OK;
 }
 

@@ -153,7 +153,7 @@ static enum ota_err inspected(struct inspection *inspection, struct ota_why *why
 		return OTA_NOT_FOUND;
 	err = service_use_blobs(call->service, firmware, why);
 	if (!err)
-		show_firmware(&call->result, firmware, false);
+		show_firmware(&call->result, call->service->engine, firmware, false);
 	return err;
 }
 
@@ -306,7 +306,7 @@ enum ota_err command_firmware_list(struct command_call *call, struct ota_why *wh
 	while ((firmware = firmware_below(product, last))) {
 		if (!command_page_next(&page))
 			break;
-		show_firmware(&call->result, firmware, false);
+		show_firmware(&call->result, call->service->engine, firmware, false);
 		last = firmware->version;
 	}
 	command_page_close(&page, page.full ? last : NULL);
@@ -319,7 +319,7 @@ enum ota_err command_firmware_show(struct command_call *call, struct ota_why *wh
 
 	if (!firmware)
 		return OTA_NOT_FOUND;
-	show_firmware(&call->result, firmware, true);
+	show_firmware(&call->result, call->service->engine, firmware, true);
 	return OTA_OK;
 }
 

@@ -1,6 +1,7 @@
 #include "command.h"
 #include "show.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 static void show_group(struct text *to, const struct product *product,
@@ -76,40 +77,49 @@ enum ota_err command_group_create(struct command_call *call, struct ota_why *why
 	return err;
 }
 
-enum ota_err command_group_delete(struct command_call *call, struct ota_why *why)
+struct deletion {
+	char after[NAME_SIZE];
+};
+
+static enum ota_err delete_step(struct command_call *call, bool *ret_more, struct ota_why *why)
 {
-	text_copy(call->object, sizeof(call->object), call->args.group);
+	struct deletion *deletion = call->more;
+	enum ota_err err =
+		engine_group_delete(call->service->engine, call->args.product, call->args.group,
+				    deletion->after, ret_more, why);
+
+	if (err || *ret_more)
+		return err;
 	show_open(&call->result, NULL);
 	show_text(&call->result, "product", call->args.product);
 	show_text(&call->result, "group", call->args.group);
 	show_number(&call->result, "devices", 0);
 	show_close(&call->result, '}');
-	return engine_group_delete(call->service->engine, call->args.product, call->args.group,
-				   why);
+	return OTA_OK;
 }
 
-static enum ota_err edit(struct command_call *call, const struct command_text *devices,
-			 uint32_t count, bool member, uint32_t counts[ENGINE_UNKNOWN + 1],
-			 struct ota_why *why)
+enum ota_err command_group_delete(struct command_call *call, struct ota_why *why)
 {
-	for (uint32_t i = 0; i < count; i++) {
-		enum engine_answer answer = ENGINE_UNKNOWN;
-		enum ota_err err = OTA_OK;
+	text_copy(call->object, sizeof(call->object), call->args.group);
+	command_work(call, delete_step);
+	return command_keep(call, sizeof(struct deletion), free, why);
+}
 
-		if (name_is_id(devices[i].text))
-			err = engine_group_edit(call->service->engine, call->args.product,
-						call->args.group, devices[i].text, member,
-						&answer, why);
-		if (err)
-			return err;
-		counts[answer]++;
-	}
-	return OTA_OK;
+/* First those to be added, then those to be removed. */
+static enum ota_err edit_one(struct command_call *call, uint32_t index,
+			     enum engine_answer *ret_answer, struct ota_why *why)
+{
+	const struct command_args *args = &call->args;
+	bool member = index < args->add_count;
+	const char *device =
+		member ? args->add[index].text : args->remove[index - args->add_count].text;
+
+	return engine_group_edit(call->service->engine, args->product, args->group, device,
+				 member, ret_answer, why);
 }
 
 enum ota_err command_group_edit(struct command_call *call, struct ota_why *why)
 {
-	uint32_t counts[ENGINE_UNKNOWN + 1] = {0};
 	const struct command_args *args = &call->args;
 	const struct product *product;
 	enum ota_err err = find_product(call, &product, why);
@@ -117,16 +127,7 @@ enum ota_err command_group_edit(struct command_call *call, struct ota_why *why)
 	text_copy(call->object, sizeof(call->object), args->group);
 	if (!err && !product_group(product, args->group))
 		err = ota_fail(why, OTA_NOT_FOUND, "no group '%s'", args->group);
-	if (!err)
-		err = edit(call, args->add, args->add_count, true, counts, why);
-	if (!err)
-		err = edit(call, args->remove, args->remove_count, false, counts, why);
-	if (err)
-		return err;
-	show_open(&call->result, NULL);
-	show_number(&call->result, "changed", counts[ENGINE_CHANGED]);
-	show_number(&call->result, "unchanged", counts[ENGINE_UNCHANGED]);
-	show_number(&call->result, "unknown", counts[ENGINE_UNKNOWN]);
-	show_close(&call->result, '}');
-	return OTA_OK;
+	return err ? err
+		   : command_each(call, args->add_count + args->remove_count, edit_one,
+				  command_show_tally, why);
 }

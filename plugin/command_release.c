@@ -5,6 +5,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static void name_release(struct command_call *call, uint64_t number)
@@ -12,19 +13,49 @@ static void name_release(struct command_call *call, uint64_t number)
 	snprintf(call->object, sizeof(call->object), "release %" PRIu64, number);
 }
 
+struct dry_run {
+	struct trusted_release release;
+	struct plan plan;
+};
+
+static void dry_run_free(void *more)
+{
+	struct dry_run *dry_run = more;
+
+	release_done(&dry_run->release.document);
+	free(dry_run);
+}
+
+static enum ota_err plan_step(struct command_call *call, bool *ret_more, struct ota_why *why)
+{
+	struct engine *engine = call->service->engine;
+	struct dry_run *dry_run = call->more;
+	const struct release_document *document = &dry_run->release.document;
+	const struct product *product;
+	enum ota_err err =
+		engine_release_plan(engine, &dry_run->release, &dry_run->plan, ret_more, why);
+
+	if (err || *ret_more)
+		return err;
+	product = engine_product(engine, document->product);
+	show_plan(&call->result, &dry_run->plan, &dry_run->release,
+		  product ? product_firmware_by_digest(product, &document->firmware) : NULL);
+	return OTA_OK;
+}
+
+/* Takes *release over when it succeeds. */
 static enum ota_err plan(struct command_call *call, struct trusted_release *release,
 			 struct ota_why *why)
 {
-	const struct product *product =
-		engine_product(call->service->engine, release->document.product);
-	struct plan plan = {0};
-	enum ota_err err = engine_release_plan(call->service->engine, release, &plan, why);
+	struct dry_run *dry_run;
+	enum ota_err err = command_keep(call, sizeof(*dry_run), dry_run_free, why);
 
 	if (err)
 		return err;
-	show_plan(&call->result, &plan, release,
-		  product ? product_firmware_by_digest(product, &release->document.firmware)
-			  : NULL);
+	dry_run = call->more;
+	dry_run->release = *release;
+	memset(release, 0, sizeof(*release));
+	command_work(call, plan_step);
 	return OTA_OK;
 }
 
@@ -41,7 +72,7 @@ static enum ota_err create(struct command_call *call, struct trusted_release *tr
 					    call->args.override ? command_manager(call) : NULL,
 					    &release, why);
 	if (!err)
-		show_release(&call->result, call->service->engine, release, false);
+		show_release(&call->result, release, false);
 	return err;
 }
 
@@ -80,7 +111,7 @@ enum ota_err command_release_show(struct command_call *call, struct ota_why *why
 	enum ota_err err = find(call, &release, why);
 
 	if (!err)
-		show_release(&call->result, call->service->engine, release, true);
+		show_release(&call->result, release, true);
 	return err;
 }
 
@@ -104,7 +135,7 @@ enum ota_err command_release_list(struct command_call *call, struct ota_why *why
 			continue;
 		if (!command_page_next(&page))
 			break;
-		show_release(&call->result, call->service->engine, release, false);
+		show_release(&call->result, release, false);
 		last = release->document.number;
 	}
 	snprintf(next, sizeof(next), "%" PRIu64, last);
@@ -112,65 +143,36 @@ enum ota_err command_release_list(struct command_call *call, struct ota_why *why
 	return OTA_OK;
 }
 
+static void show_one(struct command_call *call, const struct device_filter *filter,
+		     const struct device *device)
+{
+	show_update(&call->result, device_update(device, filter->release));
+}
+
 enum ota_err command_release_devices(struct command_call *call, struct ota_why *why)
 {
-	const struct device *devices[STORE_PAGE_MAX];
 	const struct release *release;
 	struct device_filter filter = {.product = call->args.product,
-				       .state = call->args.state};
+				       .state = call->args.state,
+				       .wave = call->args.has_wave ? &call->args.wave : NULL};
 	enum ota_err err = find(call, &release, why);
-	char after[NAME_SIZE];
-	struct command_page page;
-	bool more = true;
 
 	if (err)
 		return err;
 	filter.release = release;
-	text_copy(after, sizeof(after), call->args.after);
-	command_page_open(&page, call);
-	while (more && !page.full) {
-		uint32_t count = engine_devices(call->service->engine, &filter, after, devices,
-						page.limit, &more);
-
-		for (uint32_t i = 0; i < count; i++) {
-			const struct update *update = device_update(devices[i], release);
-
-			if (update &&
-			    (!call->args.has_wave || update->wave == call->args.wave)) {
-				if (!command_page_next(&page))
-					break;
-				show_update(&call->result, update);
-			}
-			text_copy(after, sizeof(after), devices[i]->id);
-		}
-		if (count == 0)
-			more = false;
-		if (page.count == page.limit && more)
-			page.full = true;
-	}
-	command_page_close(&page, page.full ? after : NULL);
-	return OTA_OK;
+	return command_list_devices(call, &filter, show_one, why);
 }
 
 static enum ota_err act(struct command_call *call, enum release_act act, struct ota_why *why)
 {
-	AUTO_FREE const char **devices = NULL;
-	uint32_t count = call->args.device_count;
 	const struct release *release;
 	enum ota_err err;
 
 	name_release(call, call->args.number);
-	if (count > 0) {
-		devices = calloc(count, sizeof(*devices));
-		if (!devices)
-			return ota_fail(why, OTA_OUT_OF_MEMORY, "no memory for a command");
-		for (uint32_t i = 0; i < count; i++)
-			devices[i] = call->args.devices[i].text;
-	}
 	err = engine_release_act(call->service->engine, call->args.product, call->args.number,
-				 act, command_manager(call), devices, count, &release, why);
+				 act, command_manager(call), &release, why);
 	if (!err)
-		show_release(&call->result, call->service->engine, release, false);
+		show_release(&call->result, release, false);
 	return err;
 }
 
@@ -212,31 +214,66 @@ static uint32_t count_failed(const struct release *release)
 	return count;
 }
 
+struct retrying {
+	char after[NAME_SIZE];
+	uint32_t failed, retried;
+};
+
+static enum ota_err retry_step(struct command_call *call, bool *ret_more, struct ota_why *why)
+{
+	struct retrying *retrying = call->more;
+	struct command_tally tally = {0};
+	enum ota_err err = engine_release_retry(call->service->engine, call->args.product,
+						call->args.number, retrying->after,
+						&retrying->retried, ret_more, why);
+
+	if (err || *ret_more)
+		return err;
+	tally.counts[ENGINE_CHANGED] = retrying->retried;
+	if (retrying->failed > retrying->retried)
+		tally.counts[ENGINE_UNCHANGED] = retrying->failed - retrying->retried;
+	return command_show_tally(call, &tally, why);
+}
+
+static enum ota_err retry_one(struct command_call *call, uint32_t index,
+			      enum engine_answer *ret_answer, struct ota_why *why)
+{
+	const char *id = call->args.devices[index].text;
+	const struct device *device = engine_device(call->service->engine, id);
+
+	if (!device || strcmp(device->product->name, call->args.product) != 0)
+		return OTA_OK; /* unknown */
+	return engine_device_retry(call->service->engine, id, call->args.number, ret_answer,
+				   why);
+}
+
+static enum ota_err retried(struct command_call *call, const struct command_tally *tally,
+			    struct ota_why *why)
+{
+	if (!tally->counts[ENGINE_CHANGED])
+		return ota_fail(why, OTA_NO_TARGETS,
+				"no update of release %" PRIu64
+				" has failed among those devices and is still its target",
+				call->args.number);
+	return command_show_tally(call, tally, why);
+}
+
 enum ota_err command_release_retry(struct command_call *call, struct ota_why *why)
 {
 	const struct release *release;
-	uint32_t before, changed, unknown = 0, asked;
+	struct retrying *retrying;
 	enum ota_err err = find(call, &release, why);
 
+	name_release(call, call->args.number);
 	if (err)
 		return err;
-	before = count_failed(release);
-	asked = call->args.device_count ? call->args.device_count : before;
-	for (uint32_t i = 0; i < call->args.device_count; i++) {
-		const struct device *device =
-			engine_device(call->service->engine, call->args.devices[i].text);
-
-		unknown += !device || !device_update(device, release);
-	}
-	err = act(call, RELEASE_ACT_RETRY, why);
+	if (call->args.device_count)
+		return command_each(call, call->args.device_count, retry_one, retried, why);
+	err = command_keep(call, sizeof(*retrying), free, why);
 	if (err)
 		return err;
-	changed = before - count_failed(release);
-	call->result.len = 0;
-	show_open(&call->result, NULL);
-	show_number(&call->result, "changed", changed);
-	show_number(&call->result, "unchanged", asked - unknown - changed);
-	show_number(&call->result, "unknown", unknown);
-	show_close(&call->result, '}');
+	retrying = call->more;
+	retrying->failed = count_failed(release);
+	command_work(call, retry_step);
 	return OTA_OK;
 }

@@ -73,6 +73,7 @@ void conduct_free(struct release *release)
 		return;
 	release_done(&release->document);
 	free(release->tallies);
+	free(release->errors);
 	free(release->envelope);
 	free(release->reason);
 	free(release);
@@ -212,7 +213,7 @@ static void act(struct engine *engine, struct release *release, enum release_act
 		fleet_sweep(engine, release->product);
 		break;
 	case RELEASE_DO_NOTHING:
-	case RELEASE_DO_RETRY: /* engine_release_act() knows for whom */
+	case RELEASE_DO_RETRY: /* engine_release_retry() knows for whom */
 	case RELEASE_DO_COUNT:
 		break;
 	}

@@ -405,7 +405,7 @@ bool engine_tick(struct engine *engine)
 	bool more = false;
 
 	if (save_begin(engine, &why) != OTA_OK)
-		return true;
+		return false; /* the store is behind: whoever comes again at once finds it so */
 	for (uint32_t most = engine->limits.slice; most; most--) {
 		if (engine->row_count + 2 * engine->dirty_count + 32 >=
 		    engine->io.store->room(engine->io.store->ctx))
@@ -416,11 +416,11 @@ bool engine_tick(struct engine *engine)
 		attempt_timer(engine, update);
 	}
 	HASH_ITER (hh, engine->products, product, next) {
-		if (product->sweep_left)
-			fleet_sweep_slice(engine, product);
+		bool swept = product->sweep_left > 0;
+		more |= fleet_sweep_slice(engine, product);
 		for (uint32_t i = 0; i < product->release_count; i++)
 			more |= conduct_tick(engine, product->releases[i]);
-		more |= product->sweep_left > 0;
+		more |= product->sweep_left > 0 && !swept; /* a release has just begun one */
 	}
 	save_end(engine);
 	return more;

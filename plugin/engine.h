@@ -156,8 +156,10 @@ enum ota_err engine_device_set(struct engine *engine, const char *device,
 
 enum ota_err engine_group_create(struct engine *engine, const char *product, const char *group,
 				 struct ota_why *why) OTA_CHECKED;
-/* OTA_CONFLICT while an active release names it. */
+/* OTA_CONFLICT while an active release names it. Works through the product's devices a slice a
+ * call: `after` begins as "" and is kept by the caller while *ret_more. */
 enum ota_err engine_group_delete(struct engine *engine, const char *product, const char *group,
+				 char after[NAME_SIZE], bool *ret_more,
 				 struct ota_why *why) OTA_CHECKED;
 enum ota_err engine_group_edit(struct engine *engine, const char *product, const char *group,
 			       const char *device, bool member, enum engine_answer *ret_answer,
@@ -184,27 +186,37 @@ enum ota_err engine_release_create(struct engine *engine, struct trusted_release
 				   const char *envelope, const char *override_by,
 				   const struct release **ret_release,
 				   struct ota_why *why) OTA_CHECKED;
-/* Whom it would reach, and for everyone else why not. The same checks, nothing changed. */
+/* Whom it would reach, and for everyone else why not. The same checks, nothing changed. Looks
+ * at a slice of devices a call: *plan begins zeroed and is kept by the caller while *ret_more.
+ */
 enum ota_err engine_release_plan(struct engine *engine, const struct trusted_release *release,
-				 struct plan *ret_plan, struct ota_why *why) OTA_CHECKED;
+				 struct plan *plan, bool *ret_more,
+				 struct ota_why *why) OTA_CHECKED;
 
 enum release_act {
 	RELEASE_ACT_HOLD = 0,
 	RELEASE_ACT_RESUME,
 	RELEASE_ACT_ADVANCE, /* opens the next wave now */
 	RELEASE_ACT_ABORT,
-	RELEASE_ACT_RETRY, /* a new round for those that failed; `devices` restricts it */
 	RELEASE_ACT_APPROVE,
 	RELEASE_ACT_COUNT,
 };
-extern const char *const release_act_names[]; /* "hold", …; ends with NULL */
 /* OTA_CONFLICT when the release is not in a state for it, OTA_FORBIDDEN when an approver is the
  * one who released. */
 enum ota_err engine_release_act(struct engine *engine, const char *product, uint64_t number,
 				enum release_act act, const char *manager,
-				const char *const *devices, uint32_t device_count,
 				const struct release **ret_release,
 				struct ota_why *why) OTA_CHECKED;
+/* A new round for those that failed, a slice of the product's devices a call: `after` begins as
+ * "" and is kept by the caller while *ret_more. *retried counts up. */
+enum ota_err engine_release_retry(struct engine *engine, const char *product, uint64_t number,
+				  char after[NAME_SIZE], uint32_t *retried, bool *ret_more,
+				  struct ota_why *why) OTA_CHECKED;
+/* The same for one device. ENGINE_UNCHANGED: its update has not failed, or the release is not
+ * its target any more; ENGINE_UNKNOWN: it has none. */
+enum ota_err engine_device_retry(struct engine *engine, const char *device, uint64_t number,
+				 enum engine_answer *ret_answer,
+				 struct ota_why *why) OTA_CHECKED;
 
 /* Sends one device back to its previous slot, as a release that was signed so allows.
  * OTA_CONFLICT when it was not, or when the device does not run what the release brought. */
@@ -227,12 +239,14 @@ struct device_filter {
 	const bool *online;
 	enum update_state state; /* of the update in hand or the newest; UPDATE_NONE: any */
 	const struct release *release; /* NULL: any; else it has an update of it, in `state` */
+	const uint32_t *wave;	       /* NULL: any; else the wave of that update */
 };
 /* Devices that pass, ordered by product and id, after `after` ("": from the first), at most
- * `room`; with a product the order is that of ids. Returns how many; *ret_more: there are more.
- */
+ * `room`; with a product the order is that of ids. Looks at a slice of devices only: `after`
+ * becomes the last that it has looked at, and *ret_more says that there are devices behind it,
+ * also when it returns none. */
 uint32_t engine_devices(const struct engine *engine, const struct device_filter *filter,
-			const char *after, const struct device **ret_devices, uint32_t room,
+			char after[NAME_SIZE], const struct device **ret_devices, uint32_t room,
 			bool *ret_more);
 
 struct engine_version {
@@ -244,14 +258,17 @@ struct engine_version {
 uint32_t engine_versions(const struct engine *engine, const char *product,
 			 struct engine_version *ret_versions, uint32_t room);
 
+/* How many devices of its product run this image. */
+uint32_t engine_running(const struct engine *engine, const struct firmware *firmware);
+
 struct engine_error {
 	enum ota_err err;
 	uint32_t count;
-	const struct update *sample;
+	const struct device *sample; /* one that has it; NULL: none in memory */
 };
 /* The errors of a release's updates that did not succeed, most frequent first. */
-uint32_t engine_release_errors(const struct engine *engine, const struct release *release,
-			       struct engine_error *ret_errors, uint32_t room);
+uint32_t engine_release_errors(const struct release *release, struct engine_error *ret_errors,
+			       uint32_t room);
 
 struct engine_totals {
 	uint64_t products, devices, online, releases, updates, memory_bytes;

@@ -88,8 +88,8 @@ struct release *fleet_choose(const struct device *device, const struct release *
 /* Recomputes the target, ends what does not fit it, begins what does. */
 void fleet_recompute(struct engine *engine, struct device *device);
 void fleet_sweep(struct engine *engine, struct product *product);
-/* A slice of the sweep. */
-void fleet_sweep_slice(struct engine *engine, struct product *product);
+/* A slice of the sweep; true when the next may come soon. */
+bool fleet_sweep_slice(struct engine *engine, struct product *product);
 
 /* ---- roster.c: devices and products as tables ---- */
 
@@ -101,7 +101,7 @@ enum ota_err roster_add_device(struct engine *engine, struct product *product, c
 			       enum device_status status, struct device **ret_device,
 			       struct ota_why *why) OTA_CHECKED;
 /* Into another product, out of all groups. */
-enum ota_err roster_move(struct device *device, struct product *product,
+enum ota_err roster_move(struct engine *engine, struct device *device, struct product *product,
 			 struct ota_why *why) OTA_CHECKED;
 enum ota_err roster_add_group(struct product *product, const char *name,
 			      struct group **ret_group, struct ota_why *why) OTA_CHECKED;

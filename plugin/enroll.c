@@ -112,6 +112,19 @@ enum ota_err engine_device_import(struct engine *engine, const char *product_nam
 	return settle(engine, device, why);
 }
 
+static void save_member(struct engine *engine, const struct device *device,
+			const struct group *group, bool member)
+{
+	struct store_row *row = save_row(engine, STORE_MEMBER);
+
+	if (!row)
+		return;
+	row->gone = !member;
+	text_copy(row->member.product, NAME_SIZE, group->product->name);
+	text_copy(row->member.group, NAME_SIZE, group->name);
+	text_copy(row->member.device, NAME_SIZE, device->id);
+}
+
 enum ota_err engine_device_approve(struct engine *engine, const char *id,
 				   const char *product_name, enum engine_answer *ret_answer,
 				   struct ota_why *why)
@@ -134,17 +147,10 @@ enum ota_err engine_device_approve(struct engine *engine, const char *id,
 	}
 	if (product && product != device->product) {
 		while (device->group_count) {
-			struct group *group = device->groups[0];
-			struct store_row *row = save_row(engine, STORE_MEMBER);
-			if (row) {
-				row->gone = true;
-				text_copy(row->member.product, NAME_SIZE, group->product->name);
-				text_copy(row->member.group, NAME_SIZE, group->name);
-				text_copy(row->member.device, NAME_SIZE, id);
-			}
-			roster_leave(device, group);
+			save_member(engine, device, device->groups[0], false);
+			roster_leave(device, device->groups[0]);
 		}
-		err = roster_move(device, product, why);
+		err = roster_move(engine, device, product, why);
 		if (err)
 			return err;
 		word_drop(&engine->words, device->pin);
@@ -190,19 +196,6 @@ enum ota_err engine_device_remove(struct engine *engine, const char *id,
 				  enum engine_answer *ret_answer, struct ota_why *why)
 {
 	return shut_out(engine, id, DEVICE_DECOMMISSIONED, ret_answer, why);
-}
-
-static void save_member(struct engine *engine, const struct device *device,
-			const struct group *group, bool member)
-{
-	struct store_row *row = save_row(engine, STORE_MEMBER);
-
-	if (!row)
-		return;
-	row->gone = !member;
-	text_copy(row->member.product, NAME_SIZE, group->product->name);
-	text_copy(row->member.group, NAME_SIZE, group->name);
-	text_copy(row->member.device, NAME_SIZE, device->id);
 }
 
 static enum ota_err set_member(struct engine *engine, struct device *device,
@@ -373,12 +366,31 @@ static enum ota_err check_group_unused(const struct group *group, struct ota_why
 	return OTA_OK;
 }
 
+static void forget_group(struct engine *engine, struct group *group)
+{
+	struct product *product = group->product;
+	struct store_row *row = save_row(engine, STORE_GROUP);
+
+	for (uint32_t i = 0; i < product->release_count; i++) {
+		if (product->releases[i]->group == group)
+			product->releases[i]->group = NULL;
+	}
+	if (row) {
+		row->gone = true;
+		text_copy(row->group.product, NAME_SIZE, product->name);
+		text_copy(row->group.name, NAME_SIZE, group->name);
+	}
+	HASH_DEL(product->groups, group);
+	free(group);
+}
+
 enum ota_err engine_group_delete(struct engine *engine, const char *product_name,
-				 const char *name, struct ota_why *why)
+				 const char *name, char after[NAME_SIZE], bool *ret_more,
+				 struct ota_why *why)
 {
 	struct group *group = NULL;
-	struct product *product = NULL;
-	struct store_row *row;
+	const struct product *product;
+	uint32_t at, left = engine->limits.slice;
 	enum ota_err err = save_begin(engine, why);
 
 	if (!err)
@@ -388,25 +400,19 @@ enum ota_err engine_group_delete(struct engine *engine, const char *product_name
 	if (err)
 		return err;
 	product = group->product;
-	while (group->member_count) {
-		struct device *device = group->members[0];
+	for (at = roster_find(product, after, false); at < product->device_count && left;
+	     at++, left--) {
+		struct device *device = product->devices[at];
+		text_copy(after, NAME_SIZE, device->id);
+		if (!device_is_member(device, group))
+			continue;
 		save_member(engine, device, group, false);
 		roster_leave(device, group);
 		rollout_send(engine, device, CONTROL_REHELLO, NULL);
 	}
-	for (uint32_t i = 0; i < product->release_count; i++) {
-		if (product->releases[i]->group == group)
-			product->releases[i]->group = NULL;
-	}
-	row = save_row(engine, STORE_GROUP);
-	if (row) {
-		row->gone = true;
-		text_copy(row->group.product, NAME_SIZE, product_name);
-		text_copy(row->group.name, NAME_SIZE, name);
-	}
-	HASH_DEL(product->groups, group);
-	free(group->members);
-	free(group);
+	*ret_more = at < product->device_count;
+	if (!*ret_more)
+		forget_group(engine, group);
 	return engine_flush(engine, why);
 }
 

@@ -237,10 +237,10 @@ void fleet_recompute(struct engine *engine, struct device *device)
 void fleet_sweep(struct engine *engine, struct product *product)
 {
 	product->sweep_left = product->device_count;
-	fleet_sweep_slice(engine, product);
+	(void)fleet_sweep_slice(engine, product);
 }
 
-void fleet_sweep_slice(struct engine *engine, struct product *product)
+bool fleet_sweep_slice(struct engine *engine, struct product *product)
 {
 	const struct store *store = engine->io.store;
 	size_t room = store->room(store->ctx);
@@ -248,9 +248,10 @@ void fleet_sweep_slice(struct engine *engine, struct product *product)
 
 	for (; product->sweep_left && most; most--, product->sweep_left--) {
 		if (engine->row_count + 2 * engine->dirty_count + 32 >= room)
-			return; /* the store is behind; at the next tick */
+			return false; /* the store is behind; at the next tick */
 		if (product->sweep_at >= product->device_count)
 			product->sweep_at = 0;
 		fleet_recompute(engine, product->devices[product->sweep_at++]);
 	}
+	return product->sweep_left > 0;
 }

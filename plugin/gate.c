@@ -7,7 +7,6 @@
 #include <string.h>
 
 #define CONNECT_WINDOW_MS 60000u
-#define CONNECTS_KEPT	  200000u /* identities remembered; beyond, the oldest windows go */
 
 static bool device_is_welcome(const struct service *service, const char *name)
 {
@@ -82,19 +81,19 @@ void gate_facts(struct service *service, struct access_facts *ret_facts)
 					   .is_viewer = is_viewer};
 }
 
-/* Stale windows go when there are too many; an attacker has no certificates to fill it with, a
- * large fleet has. */
+/* Each new window looks at the two that were not looked at for longest: a large fleet that
+ * comes back must not make anybody walk over all of them. */
 static void connects_trim(struct service *service, uint64_t now_ms)
 {
-	struct service_connects *connects, *next;
+	for (unsigned i = 0; i < 2 && service->connects; i++) {
+		struct service_connects *oldest = service->connects;
 
-	if (HASH_COUNT(service->connects) < CONNECTS_KEPT)
-		return;
-	HASH_ITER (hh, service->connects, connects, next)
-		if (now_ms - connects->window.start_ms >= CONNECT_WINDOW_MS) {
-			HASH_DEL(service->connects, connects);
-			free(connects);
-		}
+		HASH_DEL(service->connects, oldest);
+		if (now_ms - oldest->window.start_ms >= CONNECT_WINDOW_MS)
+			free(oldest);
+		else
+			HASH_ADD_STR(service->connects, name, oldest);
+	}
 }
 
 static bool connect_is_paced(struct service *service, const struct identity *identity)
@@ -134,16 +133,14 @@ static void refuse(struct service *service, const struct session_client *client,
 	service_blame(service, NULL, &deed);
 }
 
-enum service_admission service_admit(struct service *service,
-				     const struct session_client *client)
+static enum service_admission admit(struct service *service,
+				    const struct session_client *client)
 {
 	struct session *known;
 	struct identity identity;
 	struct ota_why why = {0};
-	uint64_t start_us = service_mono_us();
 	enum ota_err err;
 
-	service->asked_to_admit = true;
 	HASH_FIND_PTR(service->sessions.sessions, &client->client, known);
 	if (known && !known->gone && known->certificate == client->certificate)
 		return SERVICE_ADMITTED; /* asked again, after SIGHUP */
@@ -169,8 +166,18 @@ enum service_admission service_admit(struct service *service,
 		refuse(service, client, identity.name, OTA_RATE_LIMITED, "connects too often");
 		return SERVICE_REFUSED;
 	}
-	metric_add(&service->metrics[METRIC_CONNECT], service_mono_us() - start_us);
 	return SERVICE_ADMITTED;
+}
+
+enum service_admission service_admit(struct service *service,
+				     const struct session_client *client)
+{
+	struct metric_span span = metric_begin(true);
+	enum service_admission admission = admit(service, client);
+
+	service->asked_to_admit = true;
+	metric_end(&service->metrics[METRIC_CONNECT], &span);
+	return admission;
 }
 
 /* Said once, when the first of ours is there: only then it can be known. */
@@ -225,7 +232,8 @@ enum access_answer service_access(struct service *service, const struct session_
 	struct ota_why why = {0};
 	enum access_answer answer;
 	const char *reason = NULL;
-	uint64_t start_us = service_mono_us();
+	/* A delivery costs little and there are many: the wall clock must do. */
+	struct metric_span span = metric_begin(question->action != ACCESS_RECEIVE);
 	bool is_new;
 
 	if (session_of(&service->sessions, client, service_mono_ms(), &session, &is_new, &why))
@@ -245,16 +253,18 @@ enum access_answer service_access(struct service *service, const struct session_
 	service->delivered = NULL;
 	if (answer == ACCESS_DENIED)
 		deny(service, client, session, question, reason);
-	metric_add(&service->metrics[METRIC_ACL], service_mono_us() - start_us);
+	metric_end(&service->metrics[METRIC_ACL], &span);
 	return answer;
 }
 
 void service_gone(struct service *service, const struct session_client *client)
 {
+	struct metric_span span = metric_begin(true);
 	struct session *session = session_end(&service->sessions, client, service_mono_ms());
 
-	if (!session || session->identity.role != IDENTITY_DEVICE)
-		return;
-	delivery_forget(&service->delivery, session->identity.name);
-	engine_disconnected(service->engine, session->identity.name);
+	if (session && session->identity.role == IDENTITY_DEVICE) {
+		delivery_forget(&service->delivery, session->identity.name);
+		engine_disconnected(service->engine, session->identity.name);
+	}
+	metric_end(&service->metrics[METRIC_DISCONNECT], &span);
 }

@@ -4,9 +4,6 @@
 #include <stdio.h>
 #include <string.h>
 
-const char *const release_act_names[] = {"hold",  "resume",  "advance", "abort",
-					 "retry", "approve", NULL};
-
 static enum ota_err check_number(const struct product *product,
 				 const struct release_document *document, struct ota_why *why)
 {
@@ -140,7 +137,7 @@ enum ota_err engine_release_create(struct engine *engine, struct trusted_release
 }
 
 enum ota_err engine_release_plan(struct engine *engine, const struct trusted_release *trusted,
-				 struct plan *ret_plan, struct ota_why *why)
+				 struct plan *plan, bool *ret_more, struct ota_why *why)
 {
 	struct release preview = {.document = trusted->document};
 	struct product *product = NULL;
@@ -157,39 +154,13 @@ enum ota_err engine_release_plan(struct engine *engine, const struct trusted_rel
 	preview.wave_count = trusted->document.wave_count ? trusted->document.wave_count : 1;
 	if (trusted->document.target.kind == RELEASE_TO_GROUP)
 		preview.group = product_group(product, trusted->document.target.name);
-	plan_make(&preview, ret_plan);
+	*ret_more = plan_go_on(plan, &preview, engine->limits.slice);
 	return OTA_OK;
 }
 
-static bool is_asked(const struct device *device, const char *const *devices,
-		     uint32_t device_count)
+/* What a resume has accepted and is now tried again is not accepted twice. */
+static void unforgive(struct release *release)
 {
-	for (uint32_t i = 0; i < device_count; i++) {
-		if (strcmp(devices[i], device->id) == 0)
-			return true;
-	}
-	return device_count == 0;
-}
-
-/* A new round for those that failed. */
-static uint32_t retry_failed(struct engine *engine, struct release *release,
-			     const char *const *devices, uint32_t device_count)
-{
-	struct product *product = release->product;
-	uint32_t retried = 0;
-
-	for (uint32_t i = 0; i < product->device_count; i++) {
-		struct device *device = product->devices[i];
-		struct update *update = device_update(device, release);
-		if (!update || !update_state_is_bad((enum update_state)update->state) ||
-		    !is_asked(device, devices, device_count) ||
-		    !attempt_again(engine, update, UPDATE_EVENT_RETRY))
-			continue; /* the last: the release is not its target any more */
-		update->failures = 0;
-		if (update->round < UINT8_MAX)
-			update->round++;
-		retried++;
-	}
 	for (uint32_t i = 0; i < release->wave_count; i++) {
 		struct release_tally *tally = &release->tallies[i];
 		uint32_t forgiven = tally->forgiven, bad;
@@ -197,32 +168,97 @@ static uint32_t retry_failed(struct engine *engine, struct release *release,
 		bad = wave_sum(tally).bad;
 		tally->forgiven = forgiven < bad ? forgiven : bad;
 	}
-	return retried;
 }
 
-static enum ota_err retry(struct engine *engine, struct release *release,
-			  const char *const *devices, uint32_t device_count,
-			  struct ota_why *why)
+static bool retry_one(struct engine *engine, struct update *update)
 {
-	struct release_step step;
-	uint32_t retried;
+	if (!update_state_is_bad((enum update_state)update->state) ||
+	    !attempt_again(engine, update, UPDATE_EVENT_RETRY))
+		return false; /* the last: the release is not its target any more */
+	update->failures = 0;
+	if (update->round < UINT8_MAX)
+		update->round++;
+	return true;
+}
 
-	if (!release_next(release->state, RELEASE_EVENT_RETRY, &step))
+static enum ota_err retry_begin(struct engine *engine, const struct product *product,
+				uint64_t number, struct release **ret_release,
+				struct release_step *ret_step, struct ota_why *why)
+{
+	struct release *release = product ? product_release(product, number) : NULL;
+	enum ota_err err = save_begin(engine, why);
+
+	if (err)
+		return err;
+	if (!release)
+		return ota_fail(why, OTA_NOT_FOUND, "no release %llu",
+				(unsigned long long)number);
+	if (!release_next(release->state, RELEASE_EVENT_RETRY, ret_step))
 		return ota_fail(why, OTA_CONFLICT, "release %llu is %s",
-				(unsigned long long)release->document.number,
+				(unsigned long long)number,
 				release_state_names[release->state]);
-	retried = retry_failed(engine, release, devices, device_count);
-	if (!retried)
-		return ota_fail(
-			why, OTA_NO_TARGETS,
-			"no update of release %llu has failed%s and is still its target",
-			(unsigned long long)release->document.number,
-			device_count ? " among those devices" : "");
-	release->state = step.next;
+	*ret_release = release;
+	return OTA_OK;
+}
+
+static enum ota_err retry_end(struct engine *engine, struct release *release,
+			      const struct release_step *step, struct ota_why *why)
+{
+	unforgive(release);
+	release->state = step->next;
 	conduct_actives(release->product);
 	rollout_walk(release);
 	save_release(engine, release);
-	return OTA_OK;
+	return engine_flush(engine, why);
+}
+
+enum ota_err engine_release_retry(struct engine *engine, const char *product_name,
+				  uint64_t number, char after[NAME_SIZE], uint32_t *retried,
+				  bool *ret_more, struct ota_why *why)
+{
+	const struct product *product = roster_product(engine, product_name);
+	struct release *release = NULL;
+	struct release_step step;
+	uint32_t at, left = engine->limits.slice, before = *retried;
+	enum ota_err err = retry_begin(engine, product, number, &release, &step, why);
+
+	if (err)
+		return err;
+	for (at = roster_find(product, after, false); at < product->device_count && left;
+	     at++, left--) {
+		const struct device *device = product->devices[at];
+		struct update *update = device_update(device, release);
+		text_copy(after, NAME_SIZE, device->id);
+		*retried += update && retry_one(engine, update);
+	}
+	*ret_more = at < product->device_count;
+	if (*retried > before)
+		return retry_end(engine, release, &step, why);
+	if (*retried || *ret_more)
+		return engine_flush(engine, why);
+	return ota_fail(why, OTA_NO_TARGETS,
+			"no update of release %llu has failed and is still its target",
+			(unsigned long long)number);
+}
+
+enum ota_err engine_device_retry(struct engine *engine, const char *id, uint64_t number,
+				 enum engine_answer *ret_answer, struct ota_why *why)
+{
+	const struct device *device = roster_device(engine, id);
+	struct release *release = NULL;
+	struct release_step step;
+	struct update *update;
+	enum ota_err err = retry_begin(engine, device ? device->product : NULL, number,
+				       &release, &step, why);
+
+	if (err)
+		return err;
+	update = device_update(device, release);
+	*ret_answer = update ? ENGINE_UNCHANGED : ENGINE_UNKNOWN;
+	if (!update || !retry_one(engine, update))
+		return engine_flush(engine, why);
+	*ret_answer = ENGINE_CHANGED;
+	return retry_end(engine, release, &step, why);
 }
 
 static enum ota_err approve(struct engine *engine, struct release *release, const char *manager,
@@ -243,9 +279,7 @@ static enum ota_err approve(struct engine *engine, struct release *release, cons
 }
 
 static enum ota_err perform(struct engine *engine, struct release *release,
-			    enum release_act act, const char *manager,
-			    const char *const *devices, uint32_t device_count,
-			    struct ota_why *why)
+			    enum release_act act, const char *manager, struct ota_why *why)
 {
 	char reason[NAME_SIZE + 32];
 
@@ -260,8 +294,6 @@ static enum ota_err perform(struct engine *engine, struct release *release,
 	case RELEASE_ACT_ABORT:
 		snprintf(reason, sizeof(reason), "aborted by '%s'", manager);
 		return conduct_event(engine, release, RELEASE_EVENT_ABORT, reason, why);
-	case RELEASE_ACT_RETRY:
-		return retry(engine, release, devices, device_count, why);
 	case RELEASE_ACT_APPROVE:
 		return approve(engine, release, manager, why);
 	case RELEASE_ACT_COUNT:
@@ -272,7 +304,6 @@ static enum ota_err perform(struct engine *engine, struct release *release,
 
 enum ota_err engine_release_act(struct engine *engine, const char *product_name,
 				uint64_t number, enum release_act act, const char *manager,
-				const char *const *devices, uint32_t device_count,
 				const struct release **ret_release, struct ota_why *why)
 {
 	struct product *product = roster_product(engine, product_name);
@@ -284,7 +315,7 @@ enum ota_err engine_release_act(struct engine *engine, const char *product_name,
 	if (!release)
 		return ota_fail(why, OTA_NOT_FOUND, "no release %llu of '%s'",
 				(unsigned long long)number, product_name);
-	err = perform(engine, release, act, manager, devices, device_count, why);
+	err = perform(engine, release, act, manager, why);
 	if (err) {
 		save_end(engine);
 		return err;

@@ -271,15 +271,12 @@ static enum ota_err load_kind(struct loading *loading, enum store_kind kind, sto
 static void compute_targets(struct engine *engine)
 {
 	for (struct product *product = engine->products; product; product = product->hh.next) {
-		uint32_t left;
 		conduct_actives(product);
 		product->sweep_left = product->device_count;
 		product->sweep_at = 0;
-		do {
-			left = product->sweep_left;
-			fleet_sweep_slice(engine, product);
+		while (fleet_sweep_slice(engine, product))
 			save_end(engine);
-		} while (product->sweep_left && product->sweep_left < left);
+		save_end(engine);
 	}
 }
 

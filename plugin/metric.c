@@ -1,11 +1,13 @@
 #include "metric.h"
 
+#include <time.h>
+
 const char *const metric_kind_names[METRIC_KIND_COUNT] = {
 	[METRIC_HELLO] = "hello",     [METRIC_REPORT] = "report",
 	[METRIC_GET] = "get",	      [METRIC_CONSENT] = "consent",
 	[METRIC_COMMAND] = "command", [METRIC_UPLOAD] = "upload",
 	[METRIC_ACL] = "acl",	      [METRIC_TICK] = "tick",
-	[METRIC_CONNECT] = "connect",
+	[METRIC_CONNECT] = "connect", [METRIC_DISCONNECT] = "disconnect",
 };
 
 /* 0 … 3 have a bucket each; above, the highest bit and the two below it name the bucket. */
@@ -29,13 +31,38 @@ static uint64_t bucket_edge(unsigned bucket)
 	return ((uint64_t)(bucket % 4) + 5) << (high - 2);
 }
 
-void metric_add(struct metric *metric, uint64_t us)
+static uint64_t clock_us(clockid_t id)
+{
+	struct timespec now;
+
+	clock_gettime(id, &now);
+	return (uint64_t)now.tv_sec * 1000000u + (uint64_t)now.tv_nsec / 1000u;
+}
+
+struct metric_span metric_begin(bool cpu)
+{
+	return (struct metric_span){
+		.wall_us = clock_us(CLOCK_MONOTONIC),
+		.cpu_us = cpu ? clock_us(CLOCK_THREAD_CPUTIME_ID) : 0,
+	};
+}
+
+void metric_end(struct metric *metric, const struct metric_span *span)
+{
+	uint64_t cpu_us = span->cpu_us ? clock_us(CLOCK_THREAD_CPUTIME_ID) - span->cpu_us : 0;
+
+	metric_add(metric, clock_us(CLOCK_MONOTONIC) - span->wall_us, cpu_us);
+}
+
+void metric_add(struct metric *metric, uint64_t us, uint64_t cpu_us)
 {
 	metric->count++;
 	metric->total_us += us;
 	metric->buckets[bucket_of(us)]++;
 	if (us > metric->max_us)
 		metric->max_us = us;
+	if (cpu_us > metric->max_cpu_us)
+		metric->max_cpu_us = cpu_us;
 }
 
 uint64_t metric_quantile(const struct metric *metric, unsigned per_mille)

@@ -18,8 +18,10 @@ struct plan {
 	struct plan_skip skips[REASON_COUNT]; /* by reason; count 0: none */
 	uint32_t waves[DOCUMENT_WAVES_MAX];   /* targeted, by wave */
 	uint32_t wave_count;
+	char after[NAME_SIZE]; /* the last device that was looked at */
 };
 
-/* `preview` is a release that is not there yet: its document, product, firmware, group and
- * wave_count. Owns nothing afterwards. */
-void plan_make(const struct release *preview, struct plan *ret_plan);
+/* Looks at the next `slice` devices of the product; *plan begins zeroed. `preview` is a release
+ * that is not there yet: its document, product, firmware, group and wave_count. False when
+ * there are no more. */
+bool plan_go_on(struct plan *plan, const struct release *preview, uint32_t slice);

@@ -20,8 +20,7 @@ struct firmware {
 struct group {
 	UT_hash_handle hh;
 	struct product *product;
-	struct device **members; /* in no order */
-	uint32_t member_count, member_room;
+	uint32_t member_count; /* who they are, the devices know */
 	uint64_t created_ms;
 	char name[NAME_SIZE];
 };

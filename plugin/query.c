@@ -48,8 +48,9 @@ static bool passes_state(const struct device_filter *filter, const struct device
 		if (!update)
 			update = device->updates;
 	}
-	return update && (filter->state == UPDATE_NONE ||
-			  (enum update_state)update->state == filter->state);
+	return update && (!filter->wave || update->wave == *filter->wave) &&
+	       (filter->state == UPDATE_NONE ||
+		(enum update_state)update->state == filter->state);
 }
 
 static bool passes(const struct device_filter *filter, const struct device *device,
@@ -70,7 +71,8 @@ static bool passes(const struct device_filter *filter, const struct device *devi
 
 struct devices_page {
 	const struct device **devices;
-	uint32_t count, room;
+	uint32_t count, room, left; /* left: to be looked at in this call */
+	char *after;
 	bool more;
 };
 
@@ -81,24 +83,29 @@ static void add_matches(const struct device_filter *filter, const struct product
 		filter->group ? product_group(product, filter->group) : NULL;
 
 	for (uint32_t i = roster_find(product, after, false); i < product->device_count; i++) {
-		if (!passes(filter, product->devices[i], group))
-			continue;
-		if (page->count == page->room) {
+		const struct device *device = product->devices[i];
+		if (page->count == page->room || page->left == 0) {
 			page->more = true;
 			return;
 		}
-		page->devices[page->count++] = product->devices[i];
+		page->left--;
+		text_copy(page->after, NAME_SIZE, device->id);
+		if (passes(filter, device, group))
+			page->devices[page->count++] = device;
 	}
 }
 
 uint32_t engine_devices(const struct engine *engine, const struct device_filter *filter,
-			const char *after, const struct device **ret_devices, uint32_t room,
+			char after[NAME_SIZE], const struct device **ret_devices, uint32_t room,
 			bool *ret_more)
 {
-	struct devices_page page = {.devices = ret_devices, .room = room};
+	struct devices_page page = {.devices = ret_devices,
+				    .room = room,
+				    .left = engine->limits.slice,
+				    .after = after};
 	const struct device *last = after[0] ? roster_device(engine, after) : NULL;
 	const struct product *product;
-	const char *name = NULL;
+	const char *name = last ? last->product->name : NULL;
 
 	if (filter->product) {
 		product = roster_product(engine, filter->product);
@@ -107,24 +114,14 @@ uint32_t engine_devices(const struct engine *engine, const struct device_filter 
 		*ret_more = page.more;
 		return page.count;
 	}
+	if (last)
+		add_matches(filter, last->product, after, &page);
 	while (!page.more && (product = engine_product_after(engine, name))) {
-		int order = last ? strcmp(product->name, last->product->name) : 1;
+		add_matches(filter, product, "", &page);
 		name = product->name;
-		if (order < 0)
-			continue;
-		add_matches(filter, product, order == 0 ? after : "", &page);
 	}
 	*ret_more = page.more;
 	return page.count;
-}
-
-static int more_devices_first(const void *a, const void *b)
-{
-	const struct engine_version *left = a, *right = b;
-
-	if (left->devices != right->devices)
-		return left->devices < right->devices ? 1 : -1;
-	return strcmp(left->version, right->version);
 }
 
 uint32_t engine_versions(const struct engine *engine, const char *product_name,
@@ -133,25 +130,34 @@ uint32_t engine_versions(const struct engine *engine, const char *product_name,
 	const struct product *product = roster_product(engine, product_name);
 	uint32_t count = 0;
 
-	for (uint32_t i = 0; product && i < product->device_count; i++) {
-		const struct image *runs = product->devices[i]->runs;
-		uint32_t at = 0;
-		if (!runs)
+	for (const struct image *image = engine->words.images; image; image = image->hh.next) {
+		uint32_t at = count;
+		if (image->product != product)
 			continue;
-		while (at < count && !(digest_equal(&ret_versions[at].digest, &runs->digest) &&
-				       strcmp(ret_versions[at].version, runs->version) == 0))
-			at++;
+		/* Insertion: there are a handful, and of very many the frequent are wanted. */
+		while (at > 0 && ret_versions[at - 1].devices < image->users)
+			at--;
 		if (at == room)
 			continue;
-		if (at == count) {
-			ret_versions[count].devices = 0;
-			ret_versions[count].digest = runs->digest;
-			text_copy(ret_versions[count++].version, NAME_SIZE, runs->version);
-		}
-		ret_versions[at].devices++;
+		count += count < room;
+		memmove(&ret_versions[at + 1], &ret_versions[at],
+			(count - at - 1) * sizeof(*ret_versions));
+		ret_versions[at].devices = image->users;
+		ret_versions[at].digest = image->digest;
+		text_copy(ret_versions[at].version, NAME_SIZE, image->version);
 	}
-	if (count)
-		qsort(ret_versions, count, sizeof(*ret_versions), more_devices_first);
+	return count;
+}
+
+uint32_t engine_running(const struct engine *engine, const struct firmware *firmware)
+{
+	uint32_t count = 0;
+
+	for (const struct image *image = engine->words.images; image; image = image->hh.next) {
+		if (image->product == firmware->product &&
+		    digest_equal(&image->digest, &firmware->image))
+			count += image->users;
+	}
 	return count;
 }
 
@@ -164,26 +170,41 @@ static int more_errors_first(const void *a, const void *b)
 	return left->err < right->err ? -1 : left->err > right->err;
 }
 
-uint32_t engine_release_errors(const struct engine *engine, const struct release *release,
-			       struct engine_error *ret_errors, uint32_t room)
+static bool has_error(const struct device *device, const struct release *release,
+		      enum ota_err err)
+{
+	const struct update *update = device_update(device, release);
+
+	return update && update->error && update->error->err == err;
+}
+
+/* The one that had it last has perhaps got over it. */
+static const struct device *find_sample(const struct release *release,
+					const struct release_error *error)
 {
 	const struct product *product = release->product;
+
+	if (has_error(error->sample, release, error->err))
+		return error->sample;
+	for (uint32_t i = 0; i < product->device_count; i++) {
+		if (has_error(product->devices[i], release, error->err))
+			return product->devices[i];
+	}
+	return NULL;
+}
+
+uint32_t engine_release_errors(const struct release *release, struct engine_error *ret_errors,
+			       uint32_t room)
+{
 	uint32_t count = 0;
 
-	(void)engine;
-	for (uint32_t i = 0; i < product->device_count; i++) {
-		const struct update *update = device_update(product->devices[i], release);
-		uint32_t at = 0;
-		if (!update || !update->error)
+	for (uint32_t i = 0; i < release->error_count; i++) {
+		struct release_error *error = &release->errors[i];
+		if (error->count == 0 || count == room)
 			continue;
-		while (at < count && ret_errors[at].err != update->error->err)
-			at++;
-		if (at == room)
-			continue;
-		if (at == count)
-			ret_errors[count++] = (struct engine_error){.err = update->error->err,
-								    .sample = update};
-		ret_errors[at].count++;
+		error->sample = find_sample(release, error);
+		ret_errors[count++] = (struct engine_error){
+			.err = error->err, .count = error->count, .sample = error->sample};
 	}
 	if (count)
 		qsort(ret_errors, count, sizeof(*ret_errors), more_errors_first);

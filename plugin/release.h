@@ -64,6 +64,13 @@ struct release_tally {
 	uint32_t forgiven; /* failures that a resume has accepted */
 };
 
+/* What went wrong, and how often: of the updates that carry an error. */
+struct release_error {
+	enum ota_err err;
+	uint32_t count;
+	const struct device *sample; /* one that had it last; perhaps it has not any more */
+};
+
 struct release {
 	struct product *product;
 	struct release_document document;
@@ -84,16 +91,18 @@ struct release {
 	uint32_t places;     /* held now; ≤ release_place_limit() */
 	uint32_t counts[UPDATE_STATE_COUNT];
 	struct release_tally *tallies; /* by wave: [wave_count] */
-	uint64_t rate_bytes, rate_ms;  /* token bucket of the byte rate */
-	uint32_t grants;	       /* trials that wait for the store */
-	uint64_t grant_ms;	       /* since when there are some */
-	bool fanning;		       /* its offer is being fanned out */
-	uint32_t fan_shard;	       /* next shard */
-	uint64_t fan_ms;	       /* when the last was published; 0: not yet */
-	uint32_t walk_at, walk_left;   /* the walk that starts updates */
-	bool starved;		       /* somebody was refused for want of a place */
-	bool reaches_nobody;	       /* and its reason says so */
-	bool dirty;		       /* to be judged at the next tick */
+	struct release_error *errors;  /* in no order; some counts may be 0 */
+	uint32_t error_count, error_room;
+	uint64_t rate_bytes, rate_ms; /* token bucket of the byte rate */
+	uint32_t grants;	      /* trials that wait for the store */
+	uint64_t grant_ms;	      /* since when there are some */
+	bool fanning;		      /* its offer is being fanned out */
+	uint32_t fan_shard;	      /* next shard */
+	uint64_t fan_ms;	      /* when the last was published; 0: not yet */
+	uint32_t walk_at, walk_left;  /* the walk that starts updates */
+	bool starved;		      /* somebody was refused for want of a place */
+	bool reaches_nobody;	      /* and its reason says so */
+	bool dirty;		      /* to be judged at the next tick */
 };
 
 /* Running, held, halted or done: it may be somebody's target. */

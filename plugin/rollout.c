@@ -206,7 +206,7 @@ bool rollout_walk_slice(struct engine *engine, struct release *release)
 	for (uint32_t most = engine->limits.slice; most && release->walk_left; most--) {
 		struct device *device;
 		if (engine->row_count + 2 * engine->dirty_count + 32 >= room)
-			return true;
+			return false; /* the store is behind; at the next tick */
 		if (release->places >= rollout_place_limit(engine, release)) {
 			release->starved = true; /* goes on when a place is free */
 			release->walk_left = 0;

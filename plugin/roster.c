@@ -105,14 +105,22 @@ static void delist(struct product *product, struct device *device)
 	product->online_count -= device->online;
 }
 
-enum ota_err roster_move(struct device *device, struct product *product, struct ota_why *why)
+enum ota_err roster_move(struct engine *engine, struct device *device, struct product *product,
+			 struct ota_why *why)
 {
 	struct product *from = device->product;
+	struct image *runs = device->runs;
 
 	if (from == product)
 		return OTA_OK;
-	if (!enlist(product, device))
+	if (runs)
+		runs = image_take(&engine->words, product, runs->version, &runs->digest);
+	if ((device->runs && !runs) || !enlist(product, device)) {
+		image_drop(&engine->words, runs);
 		return ota_fail(why, OTA_OUT_OF_MEMORY, "device '%s'", device->id);
+	}
+	image_drop(&engine->words, device->runs);
+	device->runs = runs;
 	delist(from, device);
 	device->product = product;
 	while (device->group_count)
@@ -174,31 +182,23 @@ enum ota_err roster_join(struct device *device, struct group *group, struct ota_
 	if (device->group_count >= MESSAGE_GROUPS_MAX)
 		return ota_fail(why, OTA_TOO_LARGE, "device '%s' is in %u groups already",
 				device->id, device->group_count);
-	if (!engine_grow(&group->members, group->member_count, &group->member_room,
-			 sizeof(*group->members)))
-		return ota_fail(why, OTA_OUT_OF_MEMORY, "group '%s'", group->name);
 	groups = realloc(device->groups, (device->group_count + 1u) * sizeof(struct group *));
 	if (!groups)
 		return ota_fail(why, OTA_OUT_OF_MEMORY, "group '%s'", group->name);
 	groups[device->group_count++] = group;
 	device->groups = groups;
-	group->members[group->member_count++] = device;
+	group->member_count++;
 	return OTA_OK;
 }
 
 void roster_leave(struct device *device, struct group *group)
 {
 	for (unsigned i = 0; i < device->group_count; i++) {
-		if (device->groups[i] == group) {
-			device->groups[i] = device->groups[--device->group_count];
-			break;
-		}
-	}
-	for (uint32_t i = 0; i < group->member_count; i++) {
-		if (group->members[i] == device) {
-			group->members[i] = group->members[--group->member_count];
-			break;
-		}
+		if (device->groups[i] != group)
+			continue;
+		device->groups[i] = device->groups[--device->group_count];
+		group->member_count--;
+		return;
 	}
 }
 
@@ -234,7 +234,7 @@ void roster_set_runs(struct engine *engine, struct device *device, const char *v
 	if (device->runs && strcmp(device->runs->version, version) == 0 &&
 	    digest_equal(&device->runs->digest, digest))
 		return;
-	image = image_take(&engine->words, version, digest);
+	image = image_take(&engine->words, device->product, version, digest);
 	if (!image)
 		return;
 	image_drop(&engine->words, device->runs);
@@ -271,7 +271,6 @@ static void free_product(struct engine *engine, struct product *product)
 
 	HASH_ITER (hh, product->groups, group, next) {
 		HASH_DEL(product->groups, group);
-		free(group->members);
 		free(group);
 	}
 	for (uint32_t i = 0; i < product->firmware_count; i++)

@@ -10,7 +10,7 @@
 
 #define SWEEP_MS       1000u
 #define PRUNE_MS       3600000u
-#define TICK_BUDGET_US 12000u /* 2.0 ticks ten times a second when it is idle */
+#define TICK_BUDGET_US 3000u /* the next comes 2 ms later while there is more to do */
 
 static uint64_t clock_us(clockid_t id)
 {
@@ -136,14 +136,10 @@ static void answered(void *ctx, uint64_t ticket, const struct store_page *page,
 
 void service_poll(struct service *service)
 {
-	static const struct store_poll none;
-	struct store_poll to = none;
+	const struct store_poll to = {.ctx = service, .saved = saved, .answered = answered};
 
 	if (!worker_has_finished(service->worker))
 		return;
-	to.ctx = service;
-	to.saved = saved;
-	to.answered = answered;
 	outbox_acks_gather(service);
 	service->store->poll(service->store->ctx, &to);
 	outbox_acks_send(service);
@@ -184,171 +180,6 @@ static void upload_begun(void *ctx, void *asker, const struct upload_state *stat
 }
 
 /* ---- start ---- */
-
-static enum ota_err add_root(struct service *service, uint64_t version, const char *envelope,
-			     struct ota_why *why)
-{
-	struct service_root *more =
-		realloc(service->roots, (service->root_count + 1) * sizeof(*more));
-
-	if (!more)
-		return ota_fail(why, OTA_OUT_OF_MEMORY, "no memory for a root");
-	service->roots = more;
-	more[service->root_count].version = version;
-	more[service->root_count].envelope = strdup(envelope);
-	if (!more[service->root_count].envelope)
-		return ota_fail(why, OTA_OUT_OF_MEMORY, "no memory for a root");
-	service->root_count++;
-	return OTA_OK;
-}
-
-enum ota_err service_add_root(struct service *service, uint64_t version, const char *envelope,
-			      struct ota_why *why)
-{
-	return add_root(service, version, envelope, why);
-}
-
-struct loading {
-	struct service *service;
-	enum ota_err err;
-	struct ota_why *why;
-};
-
-/* Roots after the one in the file, one by one, each proved by the one before. */
-static bool load_root(void *ctx, const struct store_row *row)
-{
-	struct loading *loading = ctx;
-	struct service *service = loading->service;
-	const char *envelope = row->root.envelope ? row->root.envelope : "";
-
-	if (row->root.version <= trust_root(service->trust)->version)
-		return true;
-	loading->err = trust_advance(service->trust, envelope, strlen(envelope), loading->why);
-	if (!loading->err)
-		loading->err = add_root(service, row->root.version, envelope, loading->why);
-	return !loading->err;
-}
-
-static bool load_head(void *ctx, const struct store_row *row)
-{
-	struct loading *loading = ctx;
-
-	loading->service->head = row->head.envelope ? strdup(row->head.envelope) : NULL;
-	return true;
-}
-
-static bool load_manager(void *ctx, const struct store_row *row)
-{
-	struct loading *loading = ctx;
-
-	loading->err = manager_take(&loading->service->managers, &row->manager, loading->why);
-	return !loading->err;
-}
-
-static bool load_token(void *ctx, const struct store_row *row)
-{
-	struct loading *loading = ctx;
-
-	loading->err =
-		manager_take_token(&loading->service->managers, &row->token, loading->why);
-	return !loading->err;
-}
-
-static bool load_blob(void *ctx, const struct store_row *row)
-{
-	struct loading *loading = ctx;
-
-	loading->err = blob_add(&loading->service->blobs, &row->blob.sha256, row->blob.size,
-				row->blob.created_ms, row->blob.product, NULL, loading->why);
-	return !loading->err;
-}
-
-static bool load_answer(void *ctx, const struct store_row *row)
-{
-	struct loading *loading = ctx;
-
-	loading->err = answer_take(loading->service->answers, &row->answer, loading->why);
-	return !loading->err;
-}
-
-static enum ota_err load_kind(struct service *service, enum store_kind kind, store_row_fn each,
-			      struct ota_why *why)
-{
-	struct loading loading = {.service = service, .why = why};
-	enum ota_err err = service->store->load(service->store->ctx, kind, each, &loading, why);
-
-	return err ? err : loading.err;
-}
-
-static enum ota_err load_trust(struct service *service, struct ota_why *why)
-{
-	AUTO_FREE char *envelope = NULL;
-	size_t len;
-	enum ota_err err = file_read(service->settings.trust_root, ENVELOPE_SIZE_MAX, &envelope,
-				     &len, why);
-
-	if (!err)
-		err = trust_new(envelope, len, &service->trust, why);
-	if (!err)
-		err = add_root(service, trust_root(service->trust)->version, envelope, why);
-	if (err)
-		return ota_context(why, err, "plugin_opt_trust_root '%s'",
-				   service->settings.trust_root);
-	err = load_kind(service, STORE_ROOT, load_root, why);
-	return err ? ota_context(why, err, "a stored root does not follow the one before")
-		   : OTA_OK;
-}
-
-/* Which blobs belong to which product follows from the firmware. */
-enum ota_err service_use_blobs(struct service *service, const struct firmware *firmware,
-			       struct ota_why *why)
-{
-	const struct digest *index = &firmware->document.components[0].index.sha256;
-	struct blob *blob = blob_find(&service->blobs, index);
-	enum ota_err err = blob ? blob_use(blob, firmware->product->name, why) : OTA_OK;
-
-	for (uint32_t i = 0; i < firmware->pack_count && !err; i++) {
-		blob = blob_find(&service->blobs, &firmware->packs[i].sha256);
-		err = blob ? blob_use(blob, firmware->product->name, why) : OTA_OK;
-	}
-	return err;
-}
-
-static enum ota_err use_all_blobs(struct service *service, struct ota_why *why)
-{
-	const struct product *product = NULL;
-	enum ota_err err;
-
-	while ((product =
-			engine_product_after(service->engine, product ? product->name : NULL)))
-		for (uint32_t i = 0; i < product->firmware_count; i++) {
-			err = service_use_blobs(service, product->firmwares[i], why);
-			if (err)
-				return err;
-		}
-	return OTA_OK;
-}
-
-static enum ota_err load_all(struct service *service, struct ota_why *why)
-{
-	enum ota_err err = load_trust(service, why);
-
-	if (!err)
-		err = load_kind(service, STORE_HEAD, load_head, why);
-	if (!err)
-		err = load_kind(service, STORE_MANAGER, load_manager, why);
-	if (!err)
-		err = load_kind(service, STORE_TOKEN, load_token, why);
-	if (!err)
-		err = load_kind(service, STORE_BLOB, load_blob, why);
-	if (!err)
-		err = load_kind(service, STORE_ANSWER, load_answer, why);
-	if (!err)
-		err = engine_load(service->engine, why);
-	if (!err)
-		err = use_all_blobs(service, why);
-	return err;
-}
 
 static enum ota_err make_engine(struct service *service, struct ota_why *why)
 {
@@ -422,7 +253,7 @@ static enum ota_err start(struct service *service, const struct settings_pair *o
 	if (!err)
 		err = make_engine(service, why);
 	if (!err)
-		err = load_all(service, why);
+		err = service_load(service, why);
 	if (!err)
 		err = worker_start(service->worker, why);
 	service->started_ms = service_now_ms();
@@ -486,30 +317,50 @@ void service_free(struct service *service)
 
 /* ---- messages ---- */
 
-void service_message(struct service *service, const struct session_client *client,
-		     const char *topic_text, const void *payload, size_t len)
+static void take_message(struct service *service, const struct session_client *client,
+			 const struct topic *topic, const void *payload, size_t len)
 {
 	struct session *session = NULL;
-	struct topic topic;
 	bool is_new;
 
-	service_poll(service);
 	/* Access was decided a moment ago; this only finds the session, and stops what comes
 	 * past access control (a bridge). */
 	if (session_of(&service->sessions, client, service_mono_ms(), &session, &is_new,
 		       NULL) ||
 	    !session)
 		return;
-	topic_parse(topic_text, &topic);
 	if (session->identity.role == IDENTITY_DEVICE) {
-		if (strcmp(topic.name, session->identity.name) == 0)
-			inbox_device(service, session, &topic, payload, len);
-	} else if (topic.kind == TOPIC_COMMAND) {
+		if (strcmp(topic->name, session->identity.name) == 0)
+			inbox_device(service, session, topic, payload, len);
+	} else if (topic->kind == TOPIC_COMMAND) {
 		command_message(service, session, payload, len);
-	} else if (topic.kind == TOPIC_UPLOAD &&
-		   strcmp(topic.name, session->identity.name) == 0) {
+	} else if (topic->kind == TOPIC_UPLOAD &&
+		   strcmp(topic->name, session->identity.name) == 0) {
 		inbox_upload(service, session, payload, len);
 	}
+}
+
+static const struct {
+	enum topic_kind topic;
+	enum metric_kind metric;
+} message_metrics[] = {
+	{TOPIC_HELLO, METRIC_HELLO},	 {TOPIC_REPORT, METRIC_REPORT},
+	{TOPIC_CONSENT, METRIC_CONSENT}, {TOPIC_GET, METRIC_GET},
+	{TOPIC_COMMAND, METRIC_COMMAND}, {TOPIC_UPLOAD, METRIC_UPLOAD},
+};
+
+void service_message(struct service *service, const struct session_client *client,
+		     const char *topic_text, const void *payload, size_t len)
+{
+	struct metric_span span = metric_begin(true);
+	struct topic topic;
+
+	topic_parse(topic_text, &topic);
+	service_poll(service);
+	take_message(service, client, &topic, payload, len);
+	for (size_t i = 0; i < sizeof(message_metrics) / sizeof(*message_metrics); i++)
+		if (message_metrics[i].topic == topic.kind)
+			metric_end(&service->metrics[message_metrics[i].metric], &span);
 }
 
 /* ---- time ---- */
@@ -576,7 +427,6 @@ static bool run_tick(struct service *service, uint64_t now_ms)
 		service->next_prune_ms = now_ms + PRUNE_MS;
 		prune(service);
 	}
-	metric_add(&service->metrics[METRIC_TICK], service_mono_us() - start_us);
 	return more;
 }
 
@@ -584,15 +434,23 @@ bool service_tick(struct service *service)
 {
 	uint64_t now_ms = service_mono_ms();
 	uint64_t published = service->published;
+	struct metric_span span;
 	bool more = false;
 
+	if (now_ms < service->next_tick_ms && !service->kick_count &&
+	    !worker_has_finished(service->worker))
+		return false; /* a busy broker ticks tens of thousands of times a second */
+	span = metric_begin(true);
 	service_poll(service);
 	if (now_ms >= service->next_tick_ms)
 		more = run_tick(service, now_ms);
+	more |= command_tick(service);
 	if (service->kick_count > 0)
 		kick_all(service);
+	more |= worker_has_finished(service->worker);
 	/* 2.1 sends what was published here only after its next wait for events. */
 	if (more || (service->is_21 && published != service->published))
 		worker_nudge(service->worker);
+	metric_end(&service->metrics[METRIC_TICK], &span);
 	return more;
 }

@@ -108,7 +108,8 @@ struct service {
 	struct upload_table *uploads;
 	struct delivery delivery;
 	struct answer_table *answers;
-	struct command_call *first_call, **last_call; /* waiting for the store */
+	struct command_call *first_call, **last_call; /* waiting for the store, or at work */
+	uint64_t saved_ticket; /* the newest that has come back from the store */
 	struct service_connects *connects;
 
 	struct service_kick *kicks;
@@ -222,6 +223,9 @@ void command_saved(struct service *service, uint64_t ticket, enum ota_err err,
 void command_answered(struct service *service, uint64_t ticket, const struct store_page *page,
 		      enum ota_err err, const struct ota_why *why);
 void command_begun(struct service *service, void *asker, const struct upload_state *state);
+/* Goes on with commands that are too long for one callback; true when some still have pieces.
+ */
+bool command_tick(struct service *service);
 /* Forgets all that still wait, without an answer. */
 void command_drop_all(struct service *service);
 /* answer.c: what was answered to commands with a key. */
@@ -233,7 +237,9 @@ enum ota_err answer_take(struct answer_table *table, const struct store_answer *
 const char *answer_find(const struct answer_table *table, const char *manager, const char *key);
 /* Forgets what is older than a day, here and in the store. */
 void answer_sweep(struct answer_table *table, struct store *store, uint64_t now_ms);
-/* service.c: a root that trust_advance() has accepted; the blobs that a firmware names. */
+/* service_load.c: everything from the store; a root that trust_advance() has accepted; the
+ * blobs that a firmware names. */
+enum ota_err service_load(struct service *service, struct ota_why *why) OTA_CHECKED;
 enum ota_err service_add_root(struct service *service, uint64_t version, const char *envelope,
 			      struct ota_why *why) OTA_CHECKED;
 enum ota_err service_use_blobs(struct service *service, const struct firmware *firmware,

@@ -262,18 +262,6 @@ static void show_packs(struct text *to, const struct offer_pack *packs, uint32_t
 	show_close(to, ']');
 }
 
-static uint32_t running(const struct firmware *firmware)
-{
-	uint32_t count = 0;
-
-	for (uint32_t i = 0; i < firmware->product->device_count; i++) {
-		const struct image *runs = firmware->product->devices[i]->runs;
-
-		count += runs && digest_equal(&runs->digest, &firmware->image);
-	}
-	return count;
-}
-
 static bool was_released(const struct firmware *firmware)
 {
 	for (uint32_t i = 0; i < firmware->product->release_count; i++)
@@ -283,7 +271,8 @@ static bool was_released(const struct firmware *firmware)
 	return false;
 }
 
-void show_firmware(struct text *to, const struct firmware *firmware, bool envelope)
+void show_firmware(struct text *to, const struct engine *engine,
+		   const struct firmware *firmware, bool envelope)
 {
 	const struct firmware_document *document = &firmware->document;
 
@@ -311,7 +300,7 @@ void show_firmware(struct text *to, const struct firmware *firmware, bool envelo
 	show_time(to, "added", firmware->created_ms);
 	show_bool(to, "proven", firmware->proven);
 	show_bool(to, "released", was_released(firmware));
-	show_number(to, "running", running(firmware));
+	show_number(to, "running", engine_running(engine, firmware));
 	if (envelope)
 		show_text(to, "envelope", firmware->envelope);
 	show_close(to, '}');
@@ -362,11 +351,10 @@ static void release_what(struct text *to, const struct release *release)
 
 #define ERRORS_MAX 32
 
-static void show_errors(struct text *to, const struct engine *engine,
-			const struct release *release)
+static void show_errors(struct text *to, const struct release *release)
 {
 	struct engine_error errors[ERRORS_MAX];
-	uint32_t count = engine_release_errors(engine, release, errors, ERRORS_MAX);
+	uint32_t count = engine_release_errors(release, errors, ERRORS_MAX);
 
 	show_array(to, "errors");
 	for (uint32_t i = 0; i < count; i++) {
@@ -374,14 +362,13 @@ static void show_errors(struct text *to, const struct engine *engine,
 		show_text(to, "name", ota_err_name(errors[i].err));
 		show_number(to, "number", errors[i].err);
 		show_number(to, "count", errors[i].count);
-		show_text(to, "device", errors[i].sample->device->id);
+		show_text(to, "device", errors[i].sample ? errors[i].sample->id : "");
 		show_close(to, '}');
 	}
 	show_close(to, ']');
 }
 
-void show_release(struct text *to, const struct engine *engine, const struct release *release,
-		  bool envelope)
+void show_release(struct text *to, const struct release *release, bool envelope)
 {
 	show_open(to, NULL);
 	release_what(to, release);
@@ -400,7 +387,7 @@ void show_release(struct text *to, const struct engine *engine, const struct rel
 	show_close(to, ']');
 	show_number(to, "targeted", release_total(release));
 	show_counts(to, release->counts);
-	show_errors(to, engine, release);
+	show_errors(to, release);
 	if (envelope)
 		show_text(to, "envelope", release->envelope);
 	show_close(to, '}');

@@ -19,9 +19,9 @@ void show_product_more(struct text *to, const struct engine *engine,
 		       const struct product *product);
 void show_device(struct text *to, const struct device *device);
 void show_update(struct text *to, const struct update *update);
-void show_firmware(struct text *to, const struct firmware *firmware, bool envelope);
-void show_release(struct text *to, const struct engine *engine, const struct release *release,
-		  bool envelope);
+void show_firmware(struct text *to, const struct engine *engine,
+		   const struct firmware *firmware, bool envelope);
+void show_release(struct text *to, const struct release *release, bool envelope);
 void show_plan(struct text *to, const struct plan *plan, const struct trusted_release *release,
 	       const struct firmware *firmware);
 void show_report(struct text *to, const struct store_report *report);

@@ -18,18 +18,16 @@ void summon_tick(struct summon *summon, struct service *service, uint64_t now_ms
 	const struct device_filter filter = {.online = &online};
 	const struct device *devices[SUMMON_SLICE];
 	struct text json = {0};
-	uint32_t count;
+	uint32_t count = 0;
 
 	if (!summon->going || now_ms < summon->next_ms)
 		return;
 	summon->next_ms = now_ms + SUMMON_PAUSE_MS;
-	count = engine_devices(service->engine, &filter, summon->after, devices, SUMMON_SLICE,
-			       &summon->going);
+	for (unsigned turn = 0; turn < SUMMON_TURNS && summon->going && count == 0; turn++)
+		count = engine_devices(service->engine, &filter, summon->after, devices,
+				       SUMMON_SLICE, &summon->going);
 	if (control_write(&rehello, &json, NULL) == OTA_OK)
 		for (uint32_t i = 0; i < count; i++)
 			outbox_json(service, TOPIC_CONTROL_DEVICE, devices[i]->id, &json, 1);
-	if (count)
-		text_copy(summon->after, sizeof(summon->after), devices[count - 1]->id);
-	summon->going = summon->going && count;
 	text_done(&json);
 }

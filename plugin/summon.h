@@ -7,7 +7,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define SUMMON_SLICE	50 /* devices a turn, so that their hellos come spread out */
+#define SUMMON_SLICE 50 /* devices a turn, so that their hellos come spread out */
+#define SUMMON_TURNS                                                                           \
+	10 /* slices of the roster looked through in a turn for those that are online */
 #define SUMMON_PAUSE_MS 100
 
 struct service;

@@ -37,17 +37,19 @@ void word_drop(struct word_table *table, struct word *word)
 	free(word);
 }
 
-struct image *image_take(struct word_table *table, const char *version,
+struct image *image_take(struct word_table *table, const void *product, const char *version,
 			 const struct digest *digest)
 {
 	struct image *image = NULL;
-	uint8_t key[DIGEST_SIZE + 64];
-	size_t len = strlen(version), key_len = DIGEST_SIZE + len;
+	uint8_t key[sizeof(product) + DIGEST_SIZE + 64];
+	size_t head = sizeof(product) + DIGEST_SIZE, len = strlen(version),
+	       key_len = head + len;
 
-	if (len > sizeof(key) - DIGEST_SIZE)
+	if (len > sizeof(key) - head)
 		return NULL;
-	memcpy(key, digest->bytes, DIGEST_SIZE);
-	memcpy(key + DIGEST_SIZE, version, len);
+	memcpy(key, &product, sizeof(product));
+	memcpy(key + sizeof(product), digest->bytes, DIGEST_SIZE);
+	memcpy(key + head, version, len);
 	HASH_FIND(hh, table->images, key, key_len, image);
 	if (image) {
 		image->users++;
@@ -57,10 +59,10 @@ struct image *image_take(struct word_table *table, const char *version,
 	if (!image)
 		return NULL;
 	image->users = 1;
-	image->key_len = (uint32_t)key_len;
+	image->product = product;
 	image->digest = *digest;
 	memcpy(image->version, version, len + 1);
-	HASH_ADD_KEYPTR(hh, table->images, image->digest.bytes, key_len, image);
+	HASH_ADD_KEYPTR(hh, table->images, &image->product, key_len, image);
 	if (!image->hh.tbl) {
 		free(image);
 		return NULL;

@@ -12,12 +12,13 @@ struct word {
 	char text[];
 };
 
-/* One image that runs somewhere: its version and its digest. */
+/* One image that runs in a product's fleet: its version and its digest. Its users are the
+ * devices that run it, so what runs how often is known without looking at any device. */
 struct image {
 	UT_hash_handle hh;
 	uint32_t users;
-	uint32_t key_len;
-	struct digest digest; /* the key begins here */
+	const void *product; /* the key begins here; only compared */
+	struct digest digest;
 	char version[];
 };
 
@@ -33,7 +34,7 @@ static inline const char *word_text(const struct word *word)
 {
 	return word ? word->text : "";
 }
-struct image *image_take(struct word_table *table, const char *version,
+struct image *image_take(struct word_table *table, const void *product, const char *version,
 			 const struct digest *digest);
 void image_drop(struct word_table *table, struct image *image);
 void word_table_done(struct word_table *table);

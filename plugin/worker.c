@@ -19,6 +19,7 @@ struct worker {
 	pthread_cond_t wake;
 	bool started, stopping, nudged;
 	struct job_list waiting, finished;
+	struct job_list handing; /* the polling thread's: finished, done() still to be called */
 	atomic_bool has_finished;
 	struct worker_batch batch;
 	struct worker_wake wake_other;
@@ -91,7 +92,7 @@ static void run_batch(struct worker *worker, struct job_list *batch, struct job_
 	took = now_us() - start;
 	pthread_mutex_lock(&worker->lock);
 	worker->figures.failed += err ? 1 : 0;
-	metric_add(&worker->figures.commits, took);
+	metric_add(&worker->figures.commits, took, 0);
 	pthread_mutex_unlock(&worker->lock);
 	for (job = done->first; err && job; job = job->next)
 		if (job->stored && !job->err) {
@@ -175,6 +176,7 @@ enum ota_err worker_new(struct worker **ret_worker, struct ota_why *why)
 	pthread_condattr_destroy(&monotonic);
 	list_init(&worker->waiting);
 	list_init(&worker->finished);
+	list_init(&worker->handing);
 	*ret_worker = worker;
 	return OTA_OK;
 }
@@ -221,6 +223,8 @@ void worker_free(struct worker *worker)
 		job->err = OTA_INTERNAL;
 		list_add(&worker->finished, job);
 	}
+	for (struct worker_job *job; (job = list_take(&worker->handing));)
+		job->done(job);
 	for (struct worker_job *job; (job = list_take(&worker->finished));)
 		job->done(job);
 	pthread_cond_destroy(&worker->wake);
@@ -248,25 +252,39 @@ void worker_nudge(struct worker *worker)
 
 bool worker_has_finished(const struct worker *worker)
 {
-	return atomic_load(&worker->has_finished);
+	return worker->handing.first || atomic_load(&worker->has_finished);
+}
+
+static void take_finished(struct worker *worker)
+{
+	pthread_mutex_lock(&worker->lock);
+	for (struct worker_job *job; (job = list_take(&worker->finished));)
+		list_add(&worker->handing, job);
+	worker->nudged = false;
+	atomic_store(&worker->has_finished, false);
+	pthread_mutex_unlock(&worker->lock);
 }
 
 void worker_poll(struct worker *worker)
 {
-	struct job_list taken;
 	struct worker_job *job;
+	uint64_t start;
 
 	if (!worker_has_finished(worker))
 		return;
-	list_init(&taken);
-	pthread_mutex_lock(&worker->lock);
-	while ((job = list_take(&worker->finished)))
-		list_add(&taken, job);
-	worker->nudged = false;
-	atomic_store(&worker->has_finished, false);
-	pthread_mutex_unlock(&worker->lock);
-	while ((job = list_take(&taken)))
+	start = now_us();
+	do {
+		job = list_take(&worker->handing);
+		if (!job) {
+			take_finished(worker);
+			job = list_take(&worker->handing);
+		}
+		if (!job)
+			return;
 		job->done(job);
+	} while (now_us() - start < WORKER_POLL_US);
+	if (worker->handing.first)
+		worker_nudge(worker);
 }
 
 void worker_figures(struct worker *worker, struct worker_figures *ret_figures)

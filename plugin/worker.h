@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #define WORKER_BATCH_MAX 2000u /* jobs in one transaction */
+#define WORKER_POLL_US	 2000u /* of the broker's time that handing over may take at once */
 
 enum worker_step {
 	WORKER_FINISHED = 0,
@@ -57,11 +58,12 @@ enum ota_err worker_start(struct worker *worker, struct ota_why *why) OTA_CHECKE
 void worker_free(struct worker *worker);
 
 void worker_push(struct worker *worker, struct worker_job *job);
-/* Calls done() of what has finished; cheap when nothing has. done() may push. */
+/* Calls done() of what has finished, in the order of the queue; cheap when nothing has. Stops
+ * after WORKER_POLL_US, the rest comes at the next call. done() may push. */
 void worker_poll(struct worker *worker);
 /* Has the wake called although nothing has finished: the caller wants to be called soon. */
 void worker_nudge(struct worker *worker);
-/* One atomic read. */
+/* Whether worker_poll() would find something. */
 bool worker_has_finished(const struct worker *worker);
 
 struct worker_figures {

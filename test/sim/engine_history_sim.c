@@ -133,7 +133,7 @@ static void manage(struct history *history, struct sim_device *device)
 	uint32_t releases = engine_product(world->engine, "lamp")->release_count;
 	uint32_t number = 1 + world_random(world, releases ? releases : 1);
 
-	switch (world_random(world, 8)) {
+	switch (world_random(world, 9)) {
 	case 0:
 		change.pin = pins[world_random(world, 3)];
 		break;
@@ -154,6 +154,10 @@ static void manage(struct history *history, struct sim_device *device)
 		else
 			(void)!engine_device_deny(world->engine, device->id, &answer,
 						  &world->why);
+		return;
+	case 5:
+		if (releases)
+			(void)!world_retry(world, number);
 		return;
 	default:
 		if (releases)

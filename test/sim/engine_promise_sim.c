@@ -154,10 +154,9 @@ static void an_error_names_its_cause(void **unused)
 		assert_int_equal(update->error->detail, 28);
 		assert_int_equal(update->error->state, UPDATE_DOWNLOADING);
 		assert_non_null(strstr(update->error->message, "3145728 bytes missing"));
-		assert_int_equal(engine_release_errors(w.engine, world_see(&w, 1), errors, 4),
-				 1);
+		assert_int_equal(engine_release_errors(world_see(&w, 1), errors, 4), 1);
 		assert_int_equal(errors[0].count, 1);
-		assert_ptr_equal(errors[0].sample, update);
+		assert_ptr_equal(errors[0].sample, update->device);
 		world_settle(&w);
 		world_restart_broker(&w);
 	}

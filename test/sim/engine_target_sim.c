@@ -453,6 +453,8 @@ static void versions_of_a_fleet_are_counted(void **unused)
 	assert_string_equal(versions[0].version, "1.0.0");
 	assert_int_equal(versions[0].devices, 3);
 	assert_string_equal(versions[1].version, "0.1.0");
+	assert_int_equal(engine_versions(w.engine, "lamp", versions, 1), 1);
+	assert_string_equal(versions[0].version, "1.0.0"); /* of many, the most frequent */
 	world_stop(&w);
 }
 

@@ -228,8 +228,6 @@ static void resume_accepts_the_failures_so_far_and_halts_on_new_ones(void **unus
 static void retry_begins_a_new_round_for_those_that_failed(void **unused)
 {
 	struct world w;
-	const struct release *release;
-	const char *one[] = {"gw0001"}, *stranger[] = {"nobody"};
 	enum engine_answer answer;
 
 	(void)unused;
@@ -238,7 +236,7 @@ static void retry_begins_a_new_round_for_those_that_failed(void **unused)
 	world_device(&w, "bystander"); /* has no update of the release */
 	assert_int_equal(engine_device_deny(w.engine, "bystander", &answer, &w.why), OTA_OK);
 	world_release(&w, (struct release_spec){.version = "2.0.0", .mode = RELEASE_FAST});
-	assert_int_equal(world_act(&w, 1, RELEASE_ACT_RETRY), OTA_NO_TARGETS);
+	assert_int_equal(world_retry(&w, 1), OTA_NO_TARGETS);
 	world_work(&w, UPDATE_NONE);
 	assert_int_equal(world_count(&w, 1, UPDATE_FAILED), 4);
 	assert_string_equal(world_why(&w, &w.devices[0]), "given_up");
@@ -246,16 +244,19 @@ static void retry_begins_a_new_round_for_those_that_failed(void **unused)
 	assert_int_equal(world_count(&w, 1, UPDATE_FAILED), 4); /* permanent: never by itself */
 	for (unsigned i = 0; i < 4; i++)
 		w.devices[i].fails_in = UPDATE_NONE;
-	assert_int_equal(engine_release_act(w.engine, "lamp", 1, RELEASE_ACT_RETRY, "bob",
-					    stranger, 1, &release, &w.why),
-			 OTA_NO_TARGETS);
-	assert_int_equal(engine_release_act(w.engine, "lamp", 1, RELEASE_ACT_RETRY, "bob", one,
-					    1, &release, &w.why),
+	assert_int_equal(engine_device_retry(w.engine, "nobody", 1, &answer, &w.why),
+			 OTA_NOT_FOUND);
+	assert_int_equal(engine_device_retry(w.engine, "bystander", 1, &answer, &w.why),
 			 OTA_OK);
+	assert_int_equal(answer, ENGINE_UNKNOWN);
+	assert_int_equal(engine_device_retry(w.engine, "gw0001", 1, &answer, &w.why), OTA_OK);
+	assert_int_equal(answer, ENGINE_CHANGED);
+	assert_int_equal(engine_device_retry(w.engine, "gw0001", 1, &answer, &w.why), OTA_OK);
+	assert_int_equal(answer, ENGINE_UNCHANGED);
 	assert_int_equal(world_count(&w, 1, UPDATE_TARGETED), 1);
 	assert_int_equal(world_update(&w, world_find(&w, "gw0001"), 1)->attempt, 2);
 	assert_int_equal(world_update(&w, world_find(&w, "gw0001"), 1)->round, 1);
-	assert_int_equal(world_act(&w, 1, RELEASE_ACT_RETRY), OTA_OK);
+	assert_int_equal(world_retry(&w, 1), OTA_OK);
 	assert_int_equal(world_act(&w, 1, RELEASE_ACT_RESUME), OTA_OK);
 	world_work(&w, UPDATE_NONE);
 	assert_int_equal(world_count(&w, 1, UPDATE_SUCCEEDED), 4);
@@ -472,7 +473,7 @@ static void second_person_has_to_approve(void **unused)
 	world_work(&w, UPDATE_NONE);
 	assert_int_equal(w.devices[0].offers, 0);
 	assert_int_equal(engine_release_act(w.engine, "lamp", 1, RELEASE_ACT_APPROVE, "ann",
-					    NULL, 0, &release, &w.why),
+					    &release, &w.why),
 			 OTA_FORBIDDEN);
 	assert_int_equal(world_act(&w, 1, RELEASE_ACT_APPROVE), OTA_OK);
 	assert_string_equal(world_see(&w, 1)->approver, "bob");

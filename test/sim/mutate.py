@@ -16,7 +16,7 @@ import sys
 import tempfile
 
 SIMS = ["engine_mode", "engine_target", "engine_end", "engine_wave", "engine_word",
-        "engine_promise"]
+        "engine_promise", "engine_slice"]
 LIBRARIES = ["-lcrypto", "-lcjson", "-lzstd", "-lsqlite3", "-lcmocka", "-lpthread", "-lm"]
 TURNED = [(" < ", " <= "), (" <= ", " < "), (" > ", " >= "), (" >= ", " > "), (" == ", " != "),
           (" != ", " == "), (" && ", " || "), (" || ", " && "), (" + ", " - ")]
@@ -36,7 +36,8 @@ SUBJECTS = [
     ("attempt", None, ["take_key", "judge_report", "is_believed", "attempt_fold", "attempt_seen",
                        "attempt_failed", "attempt_deadline", "attempt_timer", "attempt_count"]),
     ("launch", None, ["check_number", "check_target", "check_firmware", "engine_release_create",
-                      "retry_failed", "approve"]),
+                      "unforgive", "retry_one", "engine_release_retry", "engine_device_retry",
+                      "approve"]),
     ("conduct", None, ["judge_errors", "judge_waves", "judge_end", "conduct_tick"]),
 ]
 # Mutants that change nothing that anybody could see, each with its reason.

@@ -411,10 +411,14 @@ enum ota_err world_plan(struct world *world, const struct release_spec *spec,
 {
 	struct trusted_release trusted;
 	AUTO_FREE char *envelope = NULL;
-	enum ota_err err;
+	bool more = true;
+	enum ota_err err = OTA_OK;
 
+	memset(ret_plan, 0, sizeof(*ret_plan));
 	read_trusted(world, spec, &trusted, &envelope);
-	err = engine_release_plan(world->engine, &trusted, ret_plan, &world->why);
+	while (more && !err)
+		err = engine_release_plan(world->engine, &trusted, ret_plan, &more,
+					  &world->why);
 	release_done(&trusted.document);
 	return err;
 }
@@ -422,9 +426,23 @@ enum ota_err world_plan(struct world *world, const struct release_spec *spec,
 enum ota_err world_act(struct world *world, uint64_t number, enum release_act act)
 {
 	const struct release *release;
-	enum ota_err err = engine_release_act(world->engine, "lamp", number, act, "bob", NULL,
-					      0, &release, &world->why);
+	enum ota_err err = engine_release_act(world->engine, "lamp", number, act, "bob",
+					      &release, &world->why);
 
+	world_settle(world);
+	return err;
+}
+
+enum ota_err world_retry(struct world *world, uint64_t number)
+{
+	char after[NAME_SIZE] = "";
+	uint32_t retried = 0;
+	bool more = true;
+	enum ota_err err = OTA_OK;
+
+	while (more && !err)
+		err = engine_release_retry(world->engine, "lamp", number, after, &retried,
+					   &more, &world->why);
 	world_settle(world);
 	return err;
 }
@@ -523,55 +541,4 @@ const char *world_why(const struct world *world, const struct sim_device *device
 	assert_int_equal(engine_why(world->engine, device->id, &answer, &why), OTA_OK);
 	assert_true(answer.sentence[0]);
 	return answer.rule;
-}
-
-static void check_release(const struct product *product, const struct release *release,
-			  uint32_t limit)
-{
-	uint32_t counts[UPDATE_STATE_COUNT] = {0}, places = 0, in_waves = 0, away = 0;
-
-	for (uint32_t i = 0; i < product->device_count; i++) {
-		const struct update *update = device_update(product->devices[i], release);
-		if (!update)
-			continue;
-		counts[update->state]++;
-		places += (update->flags & UPDATE_PLACE) != 0;
-		away += !product->devices[i]->online && update->state >= UPDATE_OFFERED &&
-			update->state <= UPDATE_INSTALLED && update->state != UPDATE_DEFERRED;
-	}
-	for (uint32_t i = 0; i < release->wave_count; i++) {
-		for (unsigned s = 0; s < UPDATE_STATE_COUNT; s++)
-			in_waves += release->tallies[i].counts[s];
-		away -= release->tallies[i].away;
-	}
-	assert_int_equal(away, 0);
-	assert_int_equal(in_waves, release_total(release));
-	assert_int_equal(places, release->places);
-	assert_true(places <= limit);
-	for (unsigned s = 0; s < UPDATE_STATE_COUNT; s++) {
-		/* what has left memory is final, and still counted */
-		if (update_state_is_final((enum update_state)s))
-			assert_true(counts[s] <= release->counts[s]);
-		else
-			assert_int_equal(counts[s], release->counts[s]);
-	}
-}
-
-void world_check(struct world *world)
-{
-	for (const struct product *product = engine_product_after(world->engine, NULL); product;
-	     product = engine_product_after(world->engine, product->name)) {
-		uint32_t statuses = 0;
-		for (unsigned i = 0; i < DEVICE_STATUS_COUNT; i++)
-			statuses += product->status_counts[i];
-		assert_int_equal(statuses, product->device_count);
-		for (uint32_t i = 0; i < product->release_count; i++) {
-			const struct release *release = product->releases[i];
-			uint32_t limit = release->document.max_concurrent;
-			check_release(product, release,
-				      limit ? limit : world->limits.max_concurrent);
-		}
-	}
-	for (unsigned i = 0; i < world->device_count; i++)
-		assert_false(world->devices[i].twice);
 }

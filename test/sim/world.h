@@ -114,6 +114,7 @@ uint64_t world_release(struct world *world, struct release_spec spec);
 enum ota_err world_plan(struct world *world, const struct release_spec *spec,
 			struct plan *ret_plan);
 enum ota_err world_act(struct world *world, uint64_t number, enum release_act act);
+enum ota_err world_retry(struct world *world, uint64_t number);
 
 void world_connect(struct world *world, struct sim_device *device); /* and hello */
 void world_hello(struct world *world, struct sim_device *device);

@@ -1,0 +1,87 @@
+#include "command.h"
+#include "show.h"
+
+#include <stdlib.h>
+
+void command_page_open(struct command_page *page, struct command_call *call)
+{
+	*page = (struct command_page){.call = call,
+				      .limit = call->args.limit ? call->args.limit : 100};
+	show_open(&call->result, NULL);
+	show_array(&call->result, "items");
+}
+
+bool command_page_next(struct command_page *page)
+{
+	if (page->count == page->limit || page->call->result.len > COMMAND_PAGE_BYTES) {
+		page->full = true;
+		return false;
+	}
+	page->count++;
+	return true;
+}
+
+void command_page_close(struct command_page *page, const char *next)
+{
+	show_close(&page->call->result, ']');
+	if (next)
+		show_text(&page->call->result, "next", next);
+	show_close(&page->call->result, '}');
+}
+
+struct listing {
+	struct command_page page;
+	struct device_filter filter;
+	void (*show)(struct command_call *call, const struct device_filter *filter,
+		     const struct device *device);
+	char after[NAME_SIZE]; /* the last that was looked at */
+	char next[NAME_SIZE];  /* the last that needs not be looked at again */
+};
+
+static enum ota_err list_step(struct command_call *call, bool *ret_more, struct ota_why *why)
+{
+	struct listing *listing = call->more;
+	struct command_page *page = &listing->page;
+	const struct device *devices[STORE_PAGE_MAX];
+	uint32_t count;
+	bool more;
+
+	(void)why;
+	count = engine_devices(call->service->engine, &listing->filter, listing->after, devices,
+			       page->limit - page->count, &more);
+	for (uint32_t i = 0; i < count; i++) {
+		if (command_may(call, devices[i]->product->name, MANAGER_VIEWER)) {
+			if (!command_page_next(page))
+				break;
+			listing->show(call, &listing->filter, devices[i]);
+		}
+		text_copy(listing->next, NAME_SIZE, devices[i]->id);
+	}
+	if (!page->full)
+		text_copy(listing->next, NAME_SIZE, listing->after);
+	page->full = page->full || (more && page->count == page->limit);
+	*ret_more = more && !page->full;
+	if (!*ret_more)
+		command_page_close(page, page->full ? listing->next : NULL);
+	return OTA_OK;
+}
+
+enum ota_err command_list_devices(struct command_call *call, const struct device_filter *filter,
+				  void (*show)(struct command_call *call,
+					       const struct device_filter *filter,
+					       const struct device *device),
+				  struct ota_why *why)
+{
+	struct listing *listing;
+	enum ota_err err = command_keep(call, sizeof(*listing), free, why);
+
+	if (err)
+		return err;
+	listing = call->more;
+	listing->filter = *filter;
+	listing->show = show;
+	text_copy(listing->after, NAME_SIZE, call->args.after);
+	command_page_open(&listing->page, call);
+	command_work(call, list_step);
+	return OTA_OK;
+}
