@@ -30,6 +30,7 @@ struct check_facts agent_facts(const struct agent *agent)
 		.device = settings->device,
 		.product = settings->product,
 		.hardware = settings->hardware,
+		.groups = settings->groups,
 		.development = settings->development,
 		.version = agent->running.version,
 		.image = agent->running.digest,

@@ -18,6 +18,7 @@
 
 struct agent_settings {
 	const char *device, *product, *hardware;
+	const char *groups; /* check.h */
 	bool development; /* accepts firmware of the development class */
 	const char *factory_version;
 	uint64_t factory_security_version;

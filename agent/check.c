@@ -1,5 +1,6 @@
 #include "check.h"
 
+#include "name.h"
 #include "version.h"
 
 #include <string.h>
@@ -28,6 +29,34 @@ static uint64_t claimed_number(const char *release)
 	return number;
 }
 
+static bool is_word_of(const char *word, const char *words)
+{
+	const size_t wanted = strlen(word);
+	size_t len;
+
+	for (; (words = name_next_word(words, &len)); words += len) {
+		if (len == wanted && !memcmp(words, word, len))
+			return true;
+	}
+	return false;
+}
+
+/* Groups are the broker's word, unless the device itself was told which are its own. */
+static enum ota_err check_target(const struct check_facts *facts,
+				 const struct release_document *release, struct ota_why *why)
+{
+	if (release->target.kind == RELEASE_TO_DEVICE &&
+	    strcmp(release->target.name, facts->device))
+		return ota_fail(why, OTA_WRONG_PRODUCT, "the release is for the device '%s'",
+				release->target.name);
+	if (release->target.kind == RELEASE_TO_GROUP && facts->groups && *facts->groups &&
+	    !is_word_of(release->target.name, facts->groups))
+		return ota_fail(why, OTA_WRONG_PRODUCT,
+				"the release is for the group '%s', this device is of '%s'",
+				release->target.name, facts->groups);
+	return OTA_OK;
+}
+
 static enum ota_err check_product(const struct check_facts *facts,
 				  const struct checked *checked, struct ota_why *why)
 {
@@ -46,15 +75,11 @@ static enum ota_err check_product(const struct check_facts *facts,
 		return ota_fail(why, OTA_WRONG_PRODUCT,
 				"the firmware is for product '%s', this device is a '%s'",
 				firmware->product, facts->product);
-	if (release->target.kind == RELEASE_TO_DEVICE &&
-	    strcmp(release->target.name, facts->device))
-		return ota_fail(why, OTA_WRONG_PRODUCT, "the release is for the device '%s'",
-				release->target.name);
 	if (checked->firmware.development && !facts->development)
 		return ota_fail(why, OTA_SIGNER_NOT_TRUSTED,
 				"firmware '%s' is signed for development devices only",
 				firmware->version);
-	return OTA_OK;
+	return check_target(facts, release, why);
 }
 
 static enum ota_err check_hardware(const struct check_facts *facts,

@@ -10,6 +10,9 @@ struct check_facts {
 	const struct trust *trust;
 	const struct slots *slots;
 	const char *device, *product, *hardware;
+	/* the only groups whose releases are for this device, separated by blanks; NULL or "":
+	 * the broker says */
+	const char *groups;
 	bool development; /* a development device */
 	/* what runs */
 	const char *version;

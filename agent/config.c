@@ -35,6 +35,8 @@ const struct option_row config_rows[] = {
 	  .help = "The product that this device is." },
 	{ .key = "hardware", .kind = OPTION_STRING, .offset = AT(hardware),
 	  .help = "The hardware that firmware must name to be installed here." },
+	{ .key = "groups", .kind = OPTION_STRING, .offset = AT(groups), .fallback = "",
+	  .help = "The only groups whose releases are taken, separated by blanks; without it the broker says which are this device's." },
 	{ .key = "development", .kind = OPTION_BOOL, .offset = AT(development), .fallback = "false",
 	  .help = "Also accept firmware that is signed for development devices only." },
 	{ .key = "slot", .kind = OPTION_CHOICE, .offset = AT(slot), .fallback = "file", .names = slot_names,
@@ -198,6 +200,22 @@ static enum ota_err fill_all(struct config *config, struct ota_why *why)
 	}
 }
 
+static bool are_groups(const char *groups)
+{
+	char name[NAME_SIZE];
+	size_t len;
+
+	for (; groups && (groups = name_next_word(groups, &len)); groups += len) {
+		if (len >= sizeof(name))
+			return false;
+		memcpy(name, groups, len);
+		name[len] = '\0';
+		if (!name_is_product(name))
+			return false;
+	}
+	return true;
+}
+
 enum ota_err config_check(struct config *config, const char *where, struct ota_why *why)
 {
 	struct consent_rules rules = {0};
@@ -220,6 +238,11 @@ enum ota_err config_check(struct config *config, const char *where, struct ota_w
 	if (!name_is_id(config->hardware))
 		return ota_fail(why, OTA_BAD_REQUEST, "%s: hardware '%s' is not " NAME_ALLOWED,
 				where, config->hardware);
+	if (!are_groups(config->groups))
+		return ota_fail(why, OTA_BAD_REQUEST,
+				"%s: groups '%s' are not names of " NAME_LOWER_ALLOWED
+				", separated by blanks",
+				where, config->groups);
 	if (!name_is_version(config->factory_version))
 		return ota_fail(why, OTA_BAD_REQUEST,
 				"%s: factory_version '%s' is not " NAME_VERSION_ALLOWED, where,

@@ -24,7 +24,7 @@ enum config_gate {
 
 struct config {
 	char *state_dir, *broker, *ca_file, *cert_file, *key_file, *trust_root;
-	char *product, *hardware;
+	char *product, *hardware, *groups;
 	bool development;
 	int slot;
 	char *slot_class, *slot_a, *slot_b, *current_link, *slot_program;

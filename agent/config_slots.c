@@ -9,16 +9,15 @@ unsigned config_classes(const struct config *config, char ret_classes[SLOT_PARTS
 {
 	const char *at = config->slot_class;
 	unsigned count = 0;
+	size_t len;
 
-	while (*(at += strspn(at, " \t"))) {
-		size_t len = strcspn(at, " \t");
+	for (; (at = name_next_word(at, &len)); at += len) {
 		if (count == SLOT_PARTS_MAX || len >= sizeof(ret_classes[0]))
 			return 0;
 		memcpy(ret_classes[count], at, len);
 		ret_classes[count][len] = '\0';
 		if (!name_is_component(ret_classes[count++]))
 			return 0;
-		at += len;
 	}
 	return count;
 }

@@ -204,6 +204,7 @@ static enum ota_err open_core(struct ota_agent *agent, struct ota_why *why)
 				.device = agent->device,
 				.product = config->product,
 				.hardware = config->hardware,
+				.groups = config->groups,
 				.development = config->development,
 				.factory_version = config->factory_version,
 				.factory_security_version = config->factory_security_version,

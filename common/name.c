@@ -38,6 +38,13 @@ bool name_is_id(const char *text)
 	       strcmp(text, "..") != 0;
 }
 
+const char *name_next_word(const char *at, size_t *ret_len)
+{
+	at += strspn(at, " \t");
+	*ret_len = strcspn(at, " \t");
+	return *ret_len ? at : NULL;
+}
+
 bool name_is_product(const char *text)
 {
 	return consists_of(text, 64, false, "_-");

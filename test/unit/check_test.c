@@ -150,6 +150,22 @@ static void another_product_or_hardware_is_refused_by_name(void **state)
 	assert_contains(why.text, "lamp-z");
 }
 
+static void a_release_for_a_group_that_the_device_does_not_name_is_refused(void **state)
+{
+	struct fixture *fixture = *state;
+	struct ota_why why;
+
+	fixture->facts.groups = "stable";
+	assert_int_equal(check(fixture, &why), OTA_WRONG_PRODUCT);
+	assert_contains(why.text, "'beta'");
+	fixture->facts.groups = "bet beta2";
+	assert_int_equal(check(fixture, &why), OTA_WRONG_PRODUCT);
+	fixture->facts.groups = " stable  beta ";
+	assert_int_equal(check(fixture, &why), OTA_OK);
+	fixture->facts.groups = "";
+	assert_int_equal(check(fixture, &why), OTA_OK);
+}
+
 static void an_older_release_is_stale_and_the_same_one_is_not(void **state)
 {
 	struct fixture *fixture = *state;
@@ -258,6 +274,7 @@ int main(void)
 		FRESH(a_changed_byte_of_either_envelope_is_refused),
 		FRESH(one_document_cannot_pass_for_the_other),
 		FRESH(another_product_or_hardware_is_refused_by_name),
+		FRESH(a_release_for_a_group_that_the_device_does_not_name_is_refused),
 		FRESH(an_older_release_is_stale_and_the_same_one_is_not),
 		FRESH(a_downgrade_needs_a_release_that_allows_it),
 		FRESH(an_allowed_downgrade_never_falls_below_the_floor),

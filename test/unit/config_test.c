@@ -103,6 +103,7 @@ static void what_cannot_work_is_refused_by_key(void **state)
 		{"factory_version = a b\n", "factory_version"},
 		{"reconnect_min = 10s\nreconnect_max = 1s\n", "reconnect_min"},
 		{"probation = 60s\nconfirm_timeout = 60s\n", "probation"},
+		{"groups = beta Stable\n", "groups 'beta Stable'"},
 		{"rate_limit = fast\n", "rate_limit"},
 		{"socket = control\n", "socket"},
 		{"slot_socket = /run/ota-slot.sock\n", "slot_socket needs slot = block"},
