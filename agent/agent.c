@@ -354,6 +354,18 @@ const struct root_document *agent_root(const struct agent *agent)
 	return trust_root(agent->parts.trust);
 }
 
+bool agent_is_reverting(const struct agent *agent)
+{
+	return agent->learned && agent_state_of(agent) == AGENT_REVERTING;
+}
+
+bool agent_is_proving(const struct agent *agent, bool unknown)
+{
+	if (!agent->learned)
+		return unknown;
+	return agent_state_of(agent) == AGENT_TRIAL || agent_is_reverting(agent);
+}
+
 void agent_look(struct agent *agent, struct agent_view *ret_view)
 {
 	const struct journal_entry *entry = &agent->journal->entry;

@@ -87,3 +87,7 @@ void agent_release(struct agent *agent, enum consent_gate gate);
 void agent_look(struct agent *agent, struct agent_view *ret_view);
 /* The trust root of now; until the next step. */
 const struct root_document *agent_root(const struct agent *agent);
+/* The version that runs is on trial, or lost it and its restart is under way; `unknown` as long
+ * as nobody knows what runs. */
+bool agent_is_proving(const struct agent *agent, bool unknown);
+bool agent_is_reverting(const struct agent *agent);

@@ -11,6 +11,7 @@
 
 static const char *const slot_names[] = {"file", "block", "exec", NULL};
 static const char *const boot_names[] = {"record", "uboot", "grub", NULL};
+static const char *const watchdog_names[] = {"trial", "always", NULL};
 static const char *const gate_names[] = {"allow", "deny", NULL};
 
 #define AT(member) offsetof(struct config, member)
@@ -84,6 +85,13 @@ const struct option_row config_rows[] = {
 	  .help = "Time that a new version must run without a crash before it asks for its commit; less than confirm_timeout." },
 	{ .key = "outage_check", .kind = OPTION_STRING, .offset = AT(outage_check), .fallback = "",
 	  .help = "Exits with 0 when the network is down for others too; then a trial is extended once." },
+	{ .key = "watchdog", .kind = OPTION_PATH, .offset = AT(watchdog), .fallback = "",
+	  .help = "Watchdog device that resets a machine that hangs, usually /dev/watchdog; boot-select starts it, the agent feeds it." },
+	{ .key = "watchdog_timeout", .kind = OPTION_DURATION, .offset = AT(watchdog_timeout), .fallback = "60s",
+	  .min = SECOND, .max = 3600 * SECOND,
+	  .help = "Time without food after which it resets the machine; a boot up to the agent's start must take less." },
+	{ .key = "watchdog_when", .kind = OPTION_CHOICE, .offset = AT(watchdog_when), .fallback = "trial", .names = watchdog_names,
+	  .help = "Whether it runs while a version is on trial only, or always." },
 	{ .key = "factory_version", .kind = OPTION_STRING, .offset = AT(factory_version), .fallback = "0",
 	  .help = "Version of the image that slot_a holds at the first start." },
 	{ .key = "factory_security_version", .kind = OPTION_NUMBER, .offset = AT(factory_security_version), .fallback = "0",

@@ -17,6 +17,11 @@ enum config_boot_state {
 	CONFIG_BOOT_GRUB,
 };
 
+enum config_watchdog {
+	CONFIG_WATCHDOG_TRIAL = 0,
+	CONFIG_WATCHDOG_ALWAYS,
+};
+
 enum config_gate {
 	CONFIG_ALLOW = 0,
 	CONFIG_DENY,
@@ -36,6 +41,9 @@ struct config {
 	char *boot_record;
 	char *restart_command, *health_command, *outage_check;
 	uint64_t health_timeout, confirm_timeout, probation;
+	char *watchdog;
+	uint64_t watchdog_timeout;
+	int watchdog_when;
 	char *boot_file; /* not a row: boot-id in state_dir */
 	char *factory_version;
 	uint64_t factory_security_version;

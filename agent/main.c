@@ -7,6 +7,7 @@
 #include "ota_agent.h"
 #include "own.h"
 #include "sign.h"
+#include "watchdog.h"
 
 #include <getopt.h>
 #include <signal.h>
@@ -110,6 +111,25 @@ static void note_boot(const char *path)
 	(void)err;
 }
 
+/* A version that hangs before its agent runs must come to its end, too. The machine boots
+ * without a watchdog rather than not at all. */
+static void start_watchdog(const struct config *config, const struct boot_store *store)
+{
+	struct boot_state state;
+	struct ota_why why = {0};
+	enum ota_err err = OTA_OK;
+
+	if (!config->watchdog)
+		return;
+	if (config->watchdog_when == CONFIG_WATCHDOG_TRIAL)
+		err = store->read(store->ctx, &state, &why);
+	if (!err &&
+	    (config->watchdog_when == CONFIG_WATCHDOG_ALWAYS || state.phase == BOOT_TRYING))
+		err = watchdog_leave(config->watchdog, config->watchdog_timeout, &why);
+	if (err)
+		complain(&why);
+}
+
 /* For boot scripts: prints the path of what is to be started, having counted the try. */
 static int boot_select(const char *path)
 {
@@ -131,6 +151,8 @@ static int boot_select(const char *path)
 		return complain(&why);
 	note_boot(config.boot_file);
 	err = bootstate_select(&store, &slot, &why);
+	if (!err)
+		start_watchdog(&config, &store);
 	bootstate_done(&store);
 	if (err)
 		return complain(&why);

@@ -83,6 +83,7 @@ enum ota_err ota_agent_new(struct ota_agent_config *config,
 		agent->callbacks = *callbacks;
 	agent->slots = slots;
 	agent->state_lock = -1;
+	watchdog_init(&agent->watchdog, NULL, 0);
 	init_lock(&agent->lock);
 	agent->wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	err = agent->wake < 0 ? ota_fail_errno(why, OTA_INTERNAL, errno, "eventfd")
@@ -143,6 +144,8 @@ static void wait_for(struct ota_agent *agent, uint64_t wait_ms)
 		wait_ms = LOOP_WAIT_MAX_MS;
 	if (agent->alive && wait_ms > agent->alive_every_ms)
 		wait_ms = agent->alive_every_ms;
+	if (agent->watchdog.fd >= 0 && wait_ms > agent->watchdog.every_ms)
+		wait_ms = agent->watchdog.every_ms;
 	if (poll(set, DESCRIPTORS - 1, (int)wait_ms) > 0 && set[0].revents &&
 	    read(agent->wake, &count, sizeof(count)) < 0) {
 		/* EAGAIN: another wait took it */
@@ -157,6 +160,7 @@ enum ota_err ota_agent_run(struct ota_agent *agent, struct ota_why *why)
 		uint64_t wait_ms = agent_step(agent->core);
 		if (local_step(agent->local, now_ms(agent)))
 			wait_ms = 0; /* what was asked for is done now */
+		ota_parts_watchdog(agent);
 		if (agent->alive && now_ms(agent) >= agent->alive_due_ms) {
 			agent->alive_due_ms = now_ms(agent) + agent->alive_every_ms;
 			agent->alive(agent->alive_ctx);

@@ -8,6 +8,7 @@
 #include "config.h"
 #include "local.h"
 #include "tls_anchors.h"
+#include "watchdog.h"
 
 #include <pthread.h>
 
@@ -25,6 +26,7 @@ struct ota_agent {
 	struct host host;
 	struct runner runner;
 	bool has_logbook, has_keep, has_journal, has_slots, has_link, has_host;
+	struct watchdog watchdog;
 	bool supervises, leaves;
 	struct agent *core;
 	struct local *local;
@@ -41,6 +43,9 @@ struct ota_agent {
  * ota_parts_close(), after a failure, too. */
 enum ota_err ota_parts_open(struct ota_agent *agent, struct ota_why *why) OTA_CHECKED;
 void ota_parts_close(struct ota_agent *agent);
+/* Starts the machine's watchdog when its time has come, feeds it, and ends it when the trial
+ * has ended. Called by the loop, and during long work. */
+void ota_parts_watchdog(struct ota_agent *agent);
 /* Answers a request of the local socket (local.h). */
 enum ota_err ota_local_answer(void *ctx, const char *request, struct text *to,
 			      struct ota_why *why) OTA_CHECKED;

@@ -36,10 +36,44 @@ static void on_event(void *ctx, enum update_state state, uint64_t release, const
 				    why);
 }
 
+static bool wants_watchdog(const struct ota_agent *agent)
+{
+	const struct slots *slots = agent->slots;
+	struct boot_state boot;
+
+	if (agent->config.watchdog_when == CONFIG_WATCHDOG_ALWAYS)
+		return true;
+	if (agent->core)
+		return agent_is_proving(agent->core, agent->watchdog.fd >= 0);
+	return !slots->state(slots->ctx, &boot, NULL) && boot.phase == BOOT_TRYING;
+}
+
+void ota_parts_watchdog(struct ota_agent *agent)
+{
+	struct watchdog *watchdog = &agent->watchdog;
+	struct ota_why why = {0};
+	enum ota_err err = OTA_OK;
+
+	if (!watchdog->path)
+		return;
+	if (wants_watchdog(agent))
+		err = watchdog_open(watchdog, &why);
+	else
+		watchdog_close(watchdog);
+	if (!err)
+		err = watchdog_feed(watchdog, agent->host.boot_ms(agent->host.ctx), &why);
+	if (err) {
+		logbook_write(&agent->logbook, LOG_LEVEL_ERROR, "%s (%s)", why.text,
+			      ota_err_name(err));
+		watchdog->path = NULL;
+	}
+}
+
 static void alive(void *ctx)
 {
 	struct ota_agent *agent = ctx;
 
+	ota_parts_watchdog(agent);
 	if (agent->alive)
 		agent->alive(agent->alive_ctx);
 }
@@ -245,13 +279,22 @@ static enum ota_err open_core(struct ota_agent *agent, struct ota_why *why)
 
 enum ota_err ota_parts_open(struct ota_agent *agent, struct ota_why *why)
 {
+	const struct config *config = &agent->config;
 	enum ota_err err = open_parts(agent, why);
 
+	watchdog_init(&agent->watchdog, err ? NULL : config->watchdog,
+		      config->watchdog_timeout);
+	ota_parts_watchdog(agent);
 	return err ? err : open_core(agent, why);
 }
 
 void ota_parts_close(struct ota_agent *agent)
 {
+	/* A restart that takes a bad version away must not hang either. */
+	if (agent->core && agent_is_reverting(agent->core))
+		watchdog_abandon(&agent->watchdog);
+	else
+		watchdog_close(&agent->watchdog);
 	agent_free(agent->core);
 	if (agent->supervises)
 		supervise_free(&agent->runner, !agent->leaves);

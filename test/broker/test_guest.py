@@ -1,5 +1,6 @@
 """Real boots: a virtual machine with two slots updates itself, and its power is cut again and
-again. OTA_GUEST_CUTS says how often (default: 1)."""
+again. OTA_GUEST_CUTS says how often; without it one cut is made and the bad versions are left out
+(`./dev guest` runs all)."""
 import os
 import time
 
@@ -10,16 +11,27 @@ from harness.process import eventually
 FINAL = ("succeeded", "rolled_back", "failed", "rejected")
 
 
+WHOLE = pytest.mark.skipif("OTA_GUEST_CUTS" not in os.environ, reason="run by ./dev guest")
+
+
 @pytest.fixture
-def machine(broker, alice, product, directory, trust, closing, suite):
+def machines(broker, alice, product, directory, trust, closing, suite):
     if not guest.parts():
         pytest.skip("no virtual machine: ./dev guest")
     if os.environ.get("OTA_SANITIZED") == "1":
         pytest.skip("the machine is too small for a sanitizer")
     if suite != "bookworm":
         pytest.skip("one broker is enough for the machine's own boots")
-    alice.ask("device.import", {"product": product, "devices": ["vm1"]})
-    return closing.keep(guest.Guest(broker, "vm1", directory / "vm1", trust, product))
+
+    def make(kind):
+        alice.ask("device.import", {"product": product, "devices": ["vm1"]})
+        return closing.keep(kind(broker, "vm1", directory / "vm1", trust, product))
+    return make
+
+
+@pytest.fixture
+def machine(machines):
+    return machines(guest.Guest)
 
 
 class Releases:
@@ -28,6 +40,13 @@ class Releases:
     def __init__(self, alice, trust, product):
         self.alice, self.trust, self.product = alice, trust, product
         self.major, self.ended = 1, {}
+
+    def make(self, fault=None):
+        """The next version, released."""
+        self.major += 1
+        image = guest.version_image(self.product, f"{self.major}.0", fault)
+        envelope = self.alice.push(self.trust, image)
+        return self.alice.release(self.trust, envelope, self.product, mode="fast")
 
     def state(self):
         return self.alice.ask("device.show", {"device": "vm1"}).get("update", {}).get("state")
@@ -38,10 +57,7 @@ class Releases:
             return
         if state:
             self.ended[state] = self.ended.get(state, 0) + 1
-        self.major += 1
-        image = guest.version_image(self.product, f"{self.major}.0")
-        envelope = self.alice.push(self.trust, image)
-        self.alice.release(self.trust, envelope, self.product, mode="fast")
+        self.make()
 
 
 def finish(machine, releases, seconds):
@@ -75,3 +91,65 @@ def test_a_machine_whose_power_is_cut_always_boots_a_complete_version(machine, a
           f"{(time.monotonic() - began) / max(cuts, 1):.1f} s a cut, "
           f"version {shown['version']} runs")
     assert shown["version"] == machine.boots()[-1]
+
+
+# --- versions that fail, and the bootloader's own selection ---
+
+def passage(machine, releases, fault=None):
+    """Releases the next version and waits for its end: (state, error's name, what was started)."""
+    before = len(machine.boots())
+    releases.make(fault)
+
+    def ended():
+        machine.keep_running()
+        machine.expected_dead = True
+        update = releases.alice.ask("device.show", {"device": "vm1"}).get("update", {})
+        number = f"{releases.major}.0"
+        return update if update.get("version") == number and update.get("state") in FINAL else None
+    update = eventually(ended, 240, lambda: f"an end\n{machine.tail(60)}")
+    error = update.get("error", {}).get("name")
+    return update["state"], error, machine.boots()[before:]
+
+
+def up(machine, alice):
+    machine.start()
+    machine.wait_log("GUEST boots 1.0", 60)
+    eventually(lambda: alice.ask("device.show", {"device": "vm1"})["online"], 60, machine.tail)
+
+
+@WHOLE
+def test_a_version_that_hangs_is_reset_by_the_watchdog_until_the_old_one_boots(machine, alice,
+                                                                              trust, product):
+    releases = Releases(alice, trust, product)
+    up(machine, alice)
+    began = time.monotonic()
+    state, error, boots = passage(machine, releases, "hang")
+    print(f"hanging version: {state} ({error}), boots {boots}, {time.monotonic() - began:.0f} s")
+    assert (state, error) == ("rolled_back", "crash_loop")
+    assert boots == ["2.0"] * 3 + ["1.0"]
+    assert machine.log().count("GUEST hangs") == 3
+    assert not machine.complaints(), machine.tail(60)
+    assert passage(machine, releases)[0] == "succeeded"
+
+
+@WHOLE
+def test_grub_counts_the_tries_of_our_sample_and_boots_the_old_version(machines, alice, trust,
+                                                                       product):
+    machine, releases = machines(guest.GrubGuest), Releases(alice, trust, product)
+    up(machine, alice)
+    assert machine.choices()[-1][0] == "a"
+    state, error, boots = passage(machine, releases)
+    assert (state, error, boots) == ("succeeded", None, ["2.0"]), machine.tail(60)
+    assert machine.choices()[-1] == ("b", "trying a b 2 1 1 0")
+    state, error, boots = passage(machine, releases, "sick")
+    assert (state, error, boots) == ("rolled_back", "health_check_failed", ["3.0", "2.0"])
+    state, error, boots = passage(machine, releases, "crash")
+    assert (state, error) == ("rolled_back", "crash_loop")
+    assert boots == ["4.0"] * 3 + ["2.0"]
+    counted = [state for _, state in machine.choices()[-4:]]
+    assert counted == ["trying b a 2 1 1 0", "trying b a 1 1 1 0", "trying b a 0 1 1 0",
+                       "returned b a 0 0 1 1"]
+    state, error, boots = passage(machine, releases)
+    assert (state, boots) == ("succeeded", ["5.0"])
+    assert not machine.complaints(), machine.tail(60)
+    print(f"GRUB: {len(machine.choices())} starts, {machine.choices()}")

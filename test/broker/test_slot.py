@@ -14,10 +14,10 @@ from harness.stock import agents, image, plugin, stock  # noqa: F401
 KNOCK = """import socket, sys
 door = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 door.connect(sys.argv[1])
-door.send(bytes([10]) + bytes(63))
 try:
+    door.send(bytes([10]) + bytes(63))
     sys.exit(bool(door.recv(4096)))
-except ConnectionResetError:
+except ConnectionError:
     pass
 """
 

@@ -3,10 +3,12 @@ boot selector, a state disk and two slot disks. `kill()` of the machine is a pow
 
 A version is an ext4 image with a file `version`, some filler, and the checksums of both; init
 mounts the slot that `ota-agent boot-select` names, read-only, checks it whole, says so on the
-console and starts the agent."""
+console and starts the agent. A version may misbehave: a file `hang` or `crash` in it does that before
+its agent starts, `sick` fails the health command."""
 import os
 import random
 import re
+import struct
 import subprocess
 import tempfile
 from pathlib import Path
@@ -18,7 +20,7 @@ from .process import Process
 SLOT_SIZE = 8 << 20
 STATE_SIZE = 16 << 20
 MODULES = ("virtio", "virtio_ring", "virtio_pci_modern_dev", "virtio_pci_legacy_dev", "virtio_pci",
-           "virtio_blk", "failover", "net_failover", "virtio_net")
+           "virtio_blk", "failover", "net_failover", "virtio_net", "watchdog", "softdog")
 
 INIT = """#!/bin/busybox sh
 /bin/busybox --install -s /bin
@@ -31,16 +33,25 @@ ip link set eth0 up
 ip addr add 10.0.2.15/24 dev eth0
 ip route add default via 10.0.2.2
 mount -t ext4 /dev/vda /state || echo "GUEST has no state"
-device=$(ota-agent --config /etc/agent.conf boot-select) || {{ echo "GUEST cannot select"; device=; }}
+{select}
 mount -t ext4 -o ro,noload "$device" /version
 cd /version
 if sha256sum -c -s sums; then echo "GUEST boots $(cat version) from $device"
 else echo "GUEST is broken: $device"; fi
+if [ -e crash ]; then echo "GUEST crashes"; reboot -f; fi
+if [ -e hang ]; then echo "GUEST hangs"; while :; do sleep 1000; done; fi
 cd /
 ota-agent --config /etc/agent.conf
 echo "GUEST lost its agent: $?"
 poweroff -f
 """
+
+KERNEL_LINE = "console=ttyS0 quiet panic=-1"
+SELECT = """device=$(ota-agent --config /etc/agent.conf boot-select) || {
+echo "GUEST cannot select"; device=; }"""
+# GRUB has chosen; its environment is written in place, on a file system without a journal.
+SELECTED = """mount -t ext2 /dev/vdd1 /boot || echo "GUEST has no boot partition"
+device=$(sed -n 's/.*ota\\.slot=\\([^ ]*\\).*/\\1/p' /proc/cmdline)"""
 
 CONFIG = """state_dir = /state/agent
 broker = localhost:{port}
@@ -54,9 +65,13 @@ slot = block
 slot_class = main
 slot_a = /dev/vdb
 slot_b = /dev/vdc
-boot_record = /state/boot
+boot_state = {boot_state}
+boot_record = {boot_record}
 restart_command = /bin/busybox reboot -f
-health_command = /bin/busybox test -s /version/version
+health_command = /bin/busybox test ! -e /version/sick
+health_timeout = 5s
+watchdog = /dev/watchdog
+watchdog_timeout = 15s
 factory_version = 1.0
 factory_security_version = 1
 probation = 200ms
@@ -78,12 +93,15 @@ def run(*command, **more):
     subprocess.run([str(word) for word in command], check=True, capture_output=True, **more)
 
 
-def version_image(product, version):
-    """A bootable version: the same bytes for the same version."""
+def version_image(product, version, fault=None):
+    """A bootable version: the same bytes for the same version and fault."""
     with tempfile.TemporaryDirectory(prefix="ota-") as scratch:
         root, disk = Path(scratch) / "root", Path(scratch) / "image"
         root.mkdir()
-        files = {"version": version.encode() + b"\n", "filler": filler(3 << 20, int(version.split(".")[0]))}
+        files = {"version": version.encode() + b"\n",
+                 "filler": filler(3 << 20, int(version.split(".")[0]))}
+        if fault:
+            files[fault] = b"yes\n"
         for name, content in files.items():
             (root / name).write_bytes(content)
         (root / "sums").write_text("".join(f"{sha256(content)}  {name}\n"
@@ -94,11 +112,14 @@ def version_image(product, version):
 
 
 class Guest(Process):
+    boot_state, boot_record, select = "record", "/state/boot", SELECT
+
     def __init__(self, broker, name, directory, trust, product):
         self.directory, self.parts = directory, parts()
         directory.mkdir(parents=True)
         self.image = version_image(product, "1.0")
-        config = CONFIG.format(port=broker.port, product=product)
+        config = CONFIG.format(port=broker.port, product=product, boot_state=self.boot_state,
+                               boot_record=self.boot_record)
         self._initramfs(broker.pki, broker.pki.device(name), trust, config)
         self.disks = [directory / f"{disk}.img" for disk in ("state", "a", "b")]
         for disk, size in zip(self.disks, (STATE_SIZE, SLOT_SIZE, SLOT_SIZE)):
@@ -107,25 +128,31 @@ class Guest(Process):
         run("/sbin/mkfs.ext4", "-q", "-m", "0", self.disks[0])
         with open(self.disks[1], "r+b") as slot:
             slot.write(self.image.bytes)
-        super().__init__(f"guest {name}", self._command(), directory / "console.log")
-
-    def _command(self):
         command = ["/usr/bin/qemu-system-x86_64", "-M", "pc,accel=tcg", "-cpu", "max", "-smp", "1",
                    "-m", "192", "-nographic", "-no-reboot", "-nodefaults", "-serial", "stdio",
-                   "-kernel", self.parts / "vmlinuz", "-initrd", self.directory / "initramfs",
-                   "-append", "console=ttyS0 quiet panic=-1", "-netdev", "user,id=net",
-                   "-device", "virtio-net-pci,netdev=net,romfile="]
+                   "-netdev", "user,id=net", "-device", "virtio-net-pci,netdev=net,romfile="]
         for disk in self.disks:
-            command += ["-drive", f"file={disk},if=virtio,format=raw,cache=writeback"]
-        return command
+            command += self._disk(disk)
+        super().__init__(f"guest {name}", command + self._boot(), directory / "console.log")
+
+    @staticmethod
+    def _disk(path, more=""):
+        """The next of /dev/vda, /dev/vdb, …"""
+        return ["-drive", f"file={path},if=none,id={path.stem},format=raw,cache=writeback",
+                "-device", f"virtio-blk-pci,drive={path.stem}{more}"]
+
+    def _boot(self):
+        """What QEMU starts: the kernel itself."""
+        return ["-kernel", self.parts / "vmlinuz", "-initrd", self.directory / "initramfs",
+                "-append", KERNEL_LINE]
 
     def _initramfs(self, pki, device, trust, config):
         root = self.directory / "root"
-        for folder in ("bin", "dev", "etc", "modules", "proc", "state", "sys", "tmp", "version"):
+        for folder in "bin boot dev etc modules proc state sys tmp version".split():
             (root / folder).mkdir(parents=True)
-        files = {"init": INIT.format(modules=" ".join(MODULES)), "etc/agent.conf": config,
-                 "etc/root.json": trust.root, "etc/hosts": "10.0.2.2 localhost\n",
-                 "etc/nsswitch.conf": "hosts: files\n", "etc/ca.crt": Path(pki.ca).read_text(),
+        init = INIT.format(modules=" ".join(MODULES), select=self.select)
+        files = {"init": init, "etc/agent.conf": config, "etc/root.json": trust.root,
+                 "etc/hosts": "10.0.2.2 localhost\n", "etc/nsswitch.conf": "hosts: files\n", "etc/ca.crt": Path(pki.ca).read_text(),
                  "etc/device.crt": Path(f"{device}.crt").read_text(),
                  "etc/device.key": Path(f"{device}.key").read_text()}
         for name, text in files.items():
@@ -166,6 +193,55 @@ class Guest(Process):
             self.expected_dead = True
             time.sleep(0.05)
         self.kill()
+
+
+class GrubGuest(Guest):
+    """The same machine with GRUB in front: the BIOS starts it from a fourth disk, and our sample of
+    grub.cfg chooses the slot and counts its tries."""
+    boot_state, boot_record, select = "grub", "/boot/grub/grubenv", SELECTED
+
+    def _boot(self):
+        disk = self.directory / "boot.img"
+        core = self.directory / "core.img"
+        run("/usr/bin/grub-mkimage", "-O", "i386-pc", "-o", core, "-p", "(hd0,msdos1)/grub",
+            *"biosdisk part_msdos ext2 normal configfile linux loadenv regexp test echo serial "
+             "terminal".split())
+        root = self.directory / "bootroot"
+        (root / "grub").mkdir(parents=True)
+        run("cp", self.parts / "vmlinuz", self.directory / "initramfs", root)
+        run("/usr/bin/grub-editenv", root / "grub/grubenv", "create")
+        sample = (places.TREE / "doc/boot/grub.cfg").read_text()
+        entries = "".join(
+            f"menuentry '{slot}' --id slot-{slot} {{\n"
+            f"linux /vmlinuz {KERNEL_LINE} ota.slot={device}\ninitrd /initramfs\n}}\n"
+            for slot, device in (("a", "/dev/vdb"), ("b", "/dev/vdc")))
+        (root / "grub/grub.cfg").write_text("serial\nterminal_output serial\n" + sample +
+                                            'echo "GRUB chooses $slot: $ota_state"\n' + entries)
+        self._partition(disk, core, root)
+        return self._disk(disk, ",bootindex=0")
+
+    @staticmethod
+    def _partition(disk, core, root):
+        """GRUB's first sector, its core behind it, and from 1 MiB on one partition."""
+        partition = disk.with_suffix(".part")
+        run("/sbin/mkfs.ext4", "-q", "-t", "ext2", "-m", "0", "-E", "root_owner=0:0", "-d", root,
+            partition, "48m")
+        first = bytearray(Path("/usr/lib/grub/i386-pc/boot.img").read_bytes()[:446] + bytes(66))
+        sectors = partition.stat().st_size // 512
+        far = b"\xfe\xff\xff"
+        first[446:462] = struct.pack("<B3sB3sII", 0x80, far, 0x83, far, 2048, sectors)
+        first[510:] = b"\x55\xaa"
+        with open(disk, "wb") as out:
+            out.write(first)
+            out.write(core.read_bytes())
+            assert out.tell() <= 1 << 20
+            out.seek(1 << 20)
+            out.write(partition.read_bytes())
+        partition.unlink()
+
+    def choices(self):
+        """What GRUB said of every start: slot and state."""
+        return re.findall(r"GRUB chooses ([ab]): ?(.*?)\s*$", self.log(), re.M)
 
 
 def moments(count, longest, seed=1):
