@@ -19,7 +19,7 @@ static int posix_open(void *ctx, const char *path, int flags, mode_t mode)
 	return file < 0 ? -errno : file;
 }
 
-static int posix_close(void *ctx, int file)
+static int posix_close_file(void *ctx, int file)
 {
 	(void)ctx;
 	return close(file) < 0 ? -errno : 0;
@@ -309,7 +309,7 @@ const struct disk *disk_posix(void)
 {
 	static const struct disk disk = {
 		.open = posix_open,
-		.close = posix_close,
+		.close = posix_close_file,
 		.pread = posix_pread,
 		.pwrite = posix_pwrite,
 		.sync_data = posix_sync_data,

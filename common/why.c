@@ -189,13 +189,14 @@ enum ota_err ota_fail_errno(struct ota_why *why, enum ota_err err, int number,
 		err = OTA_OUT_OF_MEMORY;
 	if (!why)
 		return err;
-	char text[OTA_WHY_TEXT_MAX], reason[128];
+	char text[OTA_WHY_TEXT_MAX];
 	va_list args;
 
 	va_start(args, format);
 	put(text, format, args);
 	va_end(args);
-	append(text, ": ", strerror_r(number, reason, sizeof(reason)));
+	/* of the calling thread alone, in glibc (2.32) and musl */
+	append(text, ": ", strerror(number));
 	why->err = err;
 	why->detail = number;
 	memcpy(why->text, text, sizeof(text));

@@ -28,8 +28,8 @@ def build_directory():
 
 BUILD = build_directory()
 PLUGIN = BUILD / "plugin" / "mosquitto_ota.so"
-AGENT = BUILD / "agent" / "ota-agent"
-SLOT = BUILD / "agent" / "ota-slot"
+AGENT = Path(os.environ.get("OTA_AGENT", BUILD / "agent" / "ota-agent"))
+SLOT = Path(os.environ.get("OTA_SLOT", BUILD / "agent" / "ota-slot"))
 OTACTL = BUILD / "manager" / "otactl"
 
 
