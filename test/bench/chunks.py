@@ -9,7 +9,6 @@ from stage import GIB, Stage, rounds
 
 from harness.client import Client
 from harness.firmware import Image, filler
-from nginx import Nginx
 
 MIB = int(os.environ.get("OTA_BENCH_MIB", "800"))  # fetched by all devices together
 CASES = tuple((count, MIB * (1 << 20) // count) for count in (50, 1000))
@@ -71,7 +70,7 @@ def raw(stage, count, size):
 
 
 def nginx(stage, count, size):
-    server = stage.keep(Nginx(stage, filler(size))).start()
+    server = stage.nginx().serve_file(filler(size))
     directory = server.directory
     device = stage.pki.device("d1")
     step = 4 * CHUNK

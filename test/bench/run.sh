@@ -4,7 +4,7 @@
 set -euo pipefail
 here=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
 cd "$here/../.."
-all=(notify reconnect chunks neighbour reports agent memory publish delta)
+all=(notify reconnect chunks neighbour reports agent memory publish delta fleet)
 [ $# -gt 0 ] || set -- "${all[@]}"
 export OTA_BUILD=${OTA_BUILD:-$PWD/build/gcc}
 for name in "$@"; do

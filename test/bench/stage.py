@@ -14,6 +14,7 @@ sys.path.insert(0, str(TREE / "test"))
 from harness import places  # noqa: E402
 from harness.fleetsim import Fleetsim  # noqa: E402
 from harness.manager import Manager  # noqa: E402
+from harness.nginx import Nginx  # noqa: E402
 from harness.reference import ReferenceBroker  # noqa: E402
 from harness.signing import Trust  # noqa: E402
 from pki import Pki  # noqa: E402
@@ -71,6 +72,10 @@ class Stage:
             broker = ReferenceBroker(SUITE, own, self.pki, options={
                 "trust_root": own / "root.json", "admin": "alice", **OPEN_GUARDS, **options})
         return self.keep(broker).start()
+
+    def nginx(self):
+        self.count += 1
+        return self.keep(Nginx(self.pki, self.directory / f"nginx{self.count}"))
 
     def alice(self, broker):
         return self.keep(Manager(broker, "alice")).connect()
@@ -137,6 +142,22 @@ class Stage:
             "name": self.name, "suite": SUITE, "mosquitto": places.broker_version(SUITE),
             "rounds": ROUNDS, "load": round(os.getloadavg()[1], 1), "time": int(time.time()), "rows": self.rows,
             "notes": self.notes}, indent=1))
+
+
+def unwaved():
+    """How a release goes to all at once, whatever becomes of it."""
+    return {"thresholds": {"success": 0, "errors": 10000, "error_count": 1000000, "sample": 1,
+                           "bake_s": 0, "silence_s": 3600}}
+
+
+def neighbour(stage, broker):
+    """A client that has nothing to do with OTA and sends to itself through the broker. Its process
+    goes before others, so that what it measures is the broker and not the wait for a processor."""
+    pinger = stage.fleet(broker, 1, prefix="neighbour", raw="neighbour", echo="10ms")
+    if os.getuid() == 0:
+        os.setpriority(os.PRIO_PROCESS, pinger.pid, -10)
+    pinger.join(60)
+    return pinger
 
 
 def median(values):

@@ -8,7 +8,7 @@ from pathlib import Path
 from stage import RESULTS, TREE
 
 ORDER = ("notify", "reconnect", "chunks", "neighbour", "reports", "agent", "memory", "publish",
-         "delta")
+         "delta", "fleet")
 HEAD = """# Benchmarks
 
 Each bench measures its peer beside us in the same run on the same machine; only the ratios mean

@@ -1,5 +1,8 @@
 """Hundreds of simulated devices (fleetsim) on a real broker."""
 from harness.firmware import Image, filler
+from harness.fleetsim import Fleetsim
+from harness.manager import Manager
+from harness.nginx import Nginx
 
 # One wave, no rest: what these tests look at is not the waves.
 AT_ONCE = {"thresholds": {"success": 0, "errors": 10000, "error_count": 1000000, "sample": 1,
@@ -59,3 +62,32 @@ def test_a_fleet_finishes_although_the_broker_is_killed_in_the_middle(alice, fle
     fleet.finish()
     fleet.wait(lambda _: counts(alice, product) == {"succeeded": 100}, 30,
                lambda: str(counts(alice, product)))
+
+
+def test_a_fleet_fetches_from_the_https_source_that_the_offer_names(brokers, directory, pki, trust,
+                                                                   closing):
+    server = closing.keep(Nginx(pki, directory / "nginx"))
+    broker = brokers(options={"source": f"https://localhost:{server.port}"}).start()
+    server.serve(broker.store / "blobs")
+    alice = closing.keep(Manager(broker, "alice")).connect()
+    alice.ask("product.create", {"name": "thermo", "default_hardware": "board-1"})
+    names = [f"d{number}" for number in range(1, 31)]
+    alice.ask("device.import", {"product": "thermo", "devices": names})
+    fleet = closing.keep(Fleetsim(broker, directory / "fleet.log", 30, install_time="50ms",
+                                  restart_time="200ms", https="true", https_least=100_000)).start()
+    fleet.join()
+    size = 2_000_000
+    envelope = push(alice, trust, "thermo", size=size)
+    alice.release(trust, envelope, "thermo", mode="fast", **AT_ONCE)
+    figures = fleet.finish()
+    assert figures["ended"] == {"succeeded": 30}
+    assert figures["https_bytes"] >= 30 * size
+    assert figures["chunk_bytes"] < 30 * 65536
+    assert figures["https_failures"] == 0
+    server.stop()
+    envelope = push(alice, trust, "thermo", "3.0", size + 65536)
+    alice.release(trust, envelope, "thermo", mode="fast", **AT_ONCE)
+    figures = fleet.wait(lambda now: now["ended"] == {"succeeded": 60}, 120,
+                         "without the server all fetch over MQTT")
+    assert figures["https_failures"] == 30
+    assert figures["chunk_bytes"] >= 30 * size

@@ -62,6 +62,8 @@ static void put_figures(const struct fleet *fleet, struct text *text)
 		{"chunk_timeouts", tally->chunk_timeouts},
 		{"chunk_refusals", tally->chunk_refusals},
 		{"waits", tally->waits},
+		{"https_bytes", tally->https_bytes},
+		{"https_failures", tally->https_failures},
 		{"reports", tally->reports},
 		{"acks", tally->acks},
 		{"grants", tally->grants},
@@ -72,6 +74,13 @@ static void put_figures(const struct fleet *fleet, struct text *text)
 		{"last_us", tally->last_us},
 		{"broken", tally->broken},
 	};
+	struct echo_figures echo;
+	echo_figures(&fleet->echo, &echo);
+	if (echo.count)
+		text_printf(text,
+			    "\"echoes\":%" PRIu64
+			    ",\"echo_p50_us\":%u,\"echo_p99_us\":%u,\"echo_max_us\":%u,",
+			    echo.count, echo.p50_us, echo.p99_us, echo.max_us);
 	for (size_t i = 0; i < sizeof(figures) / sizeof(*figures); i++)
 		text_printf(text, "\"%s\":%" PRIu64 ",", figures[i].name, figures[i].value);
 }
@@ -163,6 +172,7 @@ bool command_run(struct fleet *fleet, char *line)
 		command_print_status(fleet);
 	} else if (!strcmp(verb, "mark")) {
 		fleet->tally.marked = 0;
+		echo_clear(&fleet->echo);
 	} else if (!strcmp(verb, "fate") && first) {
 		known = !fate_name(&fleet->fates, first, &why);
 	} else if (!strcmp(verb, "flood") && first) {

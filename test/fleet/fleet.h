@@ -3,12 +3,14 @@
 #pragma once
 
 #include "agenda.h"
+#include "echo.h"
 #include "fate.h"
 #include "offering.h"
 #include "topic.h"
 #include "wire.h"
 
 struct member;
+struct bulk_peer;
 
 /* The command line, see fleetsim.c for what each means. Texts that were not given are NULL. */
 struct fleet_options {
@@ -19,7 +21,8 @@ struct fleet_options {
 	uint64_t share[FATE_COUNT];
 	uint64_t install_ms, restart_ms, defer_ms, confirm_ms, timeout_ms, backoff_ms,
 		backoff_max_ms, every_ms, for_ms, linger_ms;
-	uint64_t flood, flood_size;
+	uint64_t flood, flood_size, https_least, echo_ms;
+	bool https;
 	bool closed; /* the download gate */
 	bool mute;
 	bool commands;
@@ -35,7 +38,8 @@ enum fleet_until {
 struct fleet_tally {
 	uint64_t connects, refusals, losses, welcomes, offers, offered_devices, stale_offers,
 		repeated_offers, chunks, chunk_bytes, chunk_repeats, chunk_timeouts, waits,
-		chunk_refusals, reports, acks, messages, message_bytes, grants, broken;
+		chunk_refusals, https_bytes, https_failures, reports, acks, messages,
+		message_bytes, grants, broken;
 	uint64_t finals[UPDATE_STATE_COUNT];
 	/* CLOCK_MONOTONIC: of the offers, or raw messages, that came since the last mark. */
 	uint64_t first_us, last_us, marked;
@@ -47,6 +51,7 @@ struct fleet {
 	struct fleet_options options;
 	struct fate_plan fates;
 	struct wire_peer peer;
+	struct bulk_peer *source; /* the offers' HTTPS source; NULL: none was needed yet */
 	struct issuer *issuer;
 	struct trust *trust;
 	struct blob_shelf blobs;
@@ -59,6 +64,7 @@ struct fleet {
 	uint64_t connect_credit_us; /* when the next connect is allowed */
 	uint32_t joined, connected, finished, gone;
 	struct fleet_tally tally;
+	struct echo echo;
 	struct digest digest; /* what all run at first */
 	uint64_t random_state;
 	uint64_t now_ms;

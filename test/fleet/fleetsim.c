@@ -4,7 +4,9 @@
  *
  * Exits 0 when the end that `until` names was reached and nothing came that no honest broker
  * sends, 1 otherwise. */
+#include "bulk.h"
 #include "command.h"
+#include "haul.h"
 #include "option.h"
 #include "own.h"
 #include "passage.h"
@@ -95,6 +97,12 @@ static const struct option_row rows[] = {
 	 "Offers are counted, and nothing is done about them but to end when they are cancelled."},
 	{"flood", OPTION_NUMBER, AT(flood), 0, 1000000000, "0", NULL,
 	 "Each sends so many reports (raw: messages), a window of 16 at a time, and has finished."},
+	{"echo", OPTION_DURATION, AT(echo_ms), 0, 60000, "0ms", NULL,
+	 "With raw: each sends to itself, and again this long after it came back; times are kept."},
+	{"https", OPTION_BOOL, AT(https), 0, 0, "false", NULL,
+	 "Packs are fetched from the HTTPS source that the offer names; indexes over MQTT."},
+	{"https-least", OPTION_NUMBER, AT(https_least), 0, 1u << 30, "4194304", NULL,
+	 "… those of at least so many bytes."},
 	{"flood-size", OPTION_NUMBER, AT(flood_size), 1, 65536, "300", NULL,
 	 "Bytes of a raw message of the flood."},
 	{"until", OPTION_CHOICE, AT(until), 0, 0, "stopped", until_names,
@@ -184,10 +192,11 @@ static enum ota_err gather(struct fleet *fleet, struct ota_why *why)
 	getrlimit(RLIMIT_NOFILE, &files);
 	files.rlim_cur = files.rlim_max;
 	setrlimit(RLIMIT_NOFILE, &files);
-	if (files.rlim_cur < fleet->count + 32)
-		return ota_fail(why, OTA_TOO_LARGE,
-				"%u devices need as many open files; %lu allowed", fleet->count,
-				(unsigned long)files.rlim_cur);
+	if (files.rlim_cur < fleet->count * (fleet->options.https ? 2 : 1) + 32)
+		return ota_fail(
+			why, OTA_TOO_LARGE,
+			"%u devices need as many open files, twice with https; %lu allowed",
+			fleet->count, (unsigned long)files.rlim_cur);
 	fleet->members = calloc(fleet->count, sizeof(*fleet->members));
 	fleet->waiting = calloc(fleet->count, sizeof(*fleet->waiting));
 	if (!fleet->members || !fleet->waiting)
@@ -210,6 +219,8 @@ static void release(struct fleet *fleet)
 		close(fleet->epoll);
 	free(fleet->members);
 	free(fleet->waiting);
+	free(fleet->source);
+	echo_done(&fleet->echo);
 	agenda_done(&fleet->agenda);
 	offering_book_done(&fleet->offerings);
 	blob_shelf_done(&fleet->blobs);
@@ -302,6 +313,8 @@ static bool turn(struct fleet *fleet, int wait_ms)
 	for (int i = 0; i < count; i++) {
 		if (events[i].data.u32 == NOBODY)
 			going = obey(fleet);
+		else if (events[i].data.u32 & HAUL_KEY)
+			haul_event(fleet, &fleet->members[events[i].data.u32 & ~HAUL_KEY]);
 		else
 			member_event(fleet, &fleet->members[events[i].data.u32],
 				     events[i].events);

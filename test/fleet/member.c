@@ -1,3 +1,4 @@
+#include "haul.h"
 #include "passage.h"
 #include "speech.h"
 
@@ -17,6 +18,7 @@ void member_init(struct fleet *fleet, struct member *member, uint32_t number)
 		.wire = {.fd = -1},
 		.ping_ms = AGENDA_NEVER,
 		.retry_ms = AGENDA_NEVER,
+		.echo_ms = AGENDA_NEVER,
 		.closed = fleet->options.closed,
 		.passage = {.due_ms = AGENDA_NEVER},
 		.digest = fleet->digest,
@@ -29,6 +31,7 @@ void member_init(struct fleet *fleet, struct member *member, uint32_t number)
 void member_done(struct member *member)
 {
 	wire_close(&member->wire);
+	haul_stop(member);
 }
 
 void member_queue(struct fleet *fleet, struct member *member)
@@ -59,6 +62,8 @@ static void set_due(struct fleet *fleet, struct member *member)
 		due = member->ping_ms;
 	if (member->phase_ms < due)
 		due = member->phase_ms;
+	if (member->echo_ms < due)
+		due = member->echo_ms;
 	agenda_set(&fleet->agenda, member->number, due);
 }
 
@@ -98,8 +103,9 @@ void member_drop(struct fleet *fleet, struct member *member, uint64_t pause_ms)
 	if (member->phase == MEMBER_READY || member->phase == MEMBER_GREET)
 		fleet->connected--;
 	wire_close(&member->wire);
+	haul_stop(member);
 	set_phase(fleet, member, pause_ms == AGENDA_NEVER ? MEMBER_GONE : MEMBER_OFF);
-	member->ping_ms = AGENDA_NEVER;
+	member->ping_ms = member->echo_ms = AGENDA_NEVER;
 	member->retry_ms = pause_ms == AGENDA_NEVER ? pause_ms : fleet->now_ms + pause_ms;
 	if (member->phase == MEMBER_GONE) {
 		member->passage.due_ms = AGENDA_NEVER;
@@ -188,6 +194,27 @@ void member_flood_acked(struct fleet *fleet, struct member *member)
 	member_flood(fleet, member);
 }
 
+/* To its own topic, with the time in it. */
+static void send_echo(struct fleet *fleet, struct member *member)
+{
+	char topic[TOPIC_SIZE];
+	uint64_t now_us = fleet_clock_us();
+	snprintf(topic, sizeof(topic), "%s/%s", fleet->options.raw, member->name);
+	packet_publish(&member->wire.out, topic, &now_us, sizeof(now_us), 0, 0);
+	member->echo_ms = AGENDA_NEVER;
+}
+
+void member_echoed(struct fleet *fleet, struct member *member,
+		   const struct packet_message *message)
+{
+	uint64_t sent_us;
+	if (!fleet->options.echo_ms || message->len != sizeof(sent_us))
+		return;
+	memcpy(&sent_us, message->payload, sizeof(sent_us));
+	echo_add(&fleet->echo, fleet_clock_us() - sent_us);
+	member->echo_ms = fleet->now_ms + fleet->options.echo_ms;
+}
+
 static void say_connect(struct fleet *fleet, struct member *member)
 {
 	packet_connect(&member->wire.out, member->name, (unsigned)fleet->options.keepalive_s,
@@ -232,6 +259,8 @@ static enum ota_err subscribed(struct fleet *fleet, struct member *member, unsig
 	if (fleet->options.raw) {
 		member_ready(fleet, member);
 		member_flood(fleet, member);
+		if (fleet->options.echo_ms)
+			send_echo(fleet, member);
 		return OTA_OK;
 	}
 	set_phase(fleet, member, MEMBER_GREET);
@@ -352,6 +381,15 @@ void member_event(struct fleet *fleet, struct member *member, uint32_t events)
 		set_due(fleet, member);
 }
 
+void member_settle(struct fleet *fleet, struct member *member)
+{
+	struct ota_why why = {0};
+	if (flush(fleet, member, &why))
+		lost(fleet, member, &why);
+	else
+		set_due(fleet, member);
+}
+
 void member_due(struct fleet *fleet, struct member *member)
 {
 	struct ota_why why = {0};
@@ -369,11 +407,10 @@ void member_due(struct fleet *fleet, struct member *member)
 		packet_pingreq(&member->wire.out);
 		member->ping_ms = fleet->now_ms + fleet->options.keepalive_s * 800;
 	}
+	if (member->echo_ms <= fleet->now_ms)
+		send_echo(fleet, member);
 	passage_due(fleet, member);
-	if (flush(fleet, member, &why))
-		lost(fleet, member, &why);
-	else
-		set_due(fleet, member);
+	member_settle(fleet, member);
 }
 
 void member_open_gate(struct fleet *fleet, struct member *member, bool open)
@@ -389,8 +426,5 @@ void member_open_gate(struct fleet *fleet, struct member *member, bool open)
 	text_done(&text);
 	if (open)
 		passage_gate_opened(fleet, member);
-	if (flush(fleet, member, &why))
-		lost(fleet, member, &why);
-	else
-		set_due(fleet, member);
+	member_settle(fleet, member);
 }

@@ -35,8 +35,11 @@ struct passage {
 	bool has_index, was_cut, trial, reverted;
 };
 
+struct bulk;
+
 struct member {
 	struct wire wire;
+	struct bulk *haul; /* its HTTPS connection (haul.h); NULL: none */
 	char name[NAME_SIZE];
 	uint32_t number;
 	enum member_phase phase;
@@ -45,7 +48,7 @@ struct member {
 	uint16_t packet_id;
 	uint32_t failures, events;
 	uint64_t flood_sent, flood_acked;
-	uint64_t retry_ms, ping_ms, phase_ms;
+	uint64_t retry_ms, ping_ms, phase_ms, echo_ms;
 	uint64_t seq, highest; /* reports, release numbers */
 	char version[NAME_SIZE], old_version[NAME_SIZE];
 	struct digest digest, old_digest;
@@ -66,6 +69,8 @@ void member_drop(struct fleet *fleet, struct member *member, uint64_t pause_ms);
 /* Publishes under its own topic of this kind. */
 void member_publish(struct fleet *fleet, struct member *member, enum topic_kind kind,
 		    const void *payload, size_t len, unsigned qos);
+/* Sends what is queued for it and sets when it is due again. */
+void member_settle(struct fleet *fleet, struct member *member);
 /* It has been welcomed. */
 void member_ready(struct fleet *fleet, struct member *member);
 uint16_t member_next_id(struct member *member);
@@ -73,4 +78,7 @@ uint16_t member_next_id(struct member *member);
 void member_flood(struct fleet *fleet, struct member *member);
 /* One of the flood has been acknowledged. */
 void member_flood_acked(struct fleet *fleet, struct member *member);
+/* A message that it sent to itself is back. */
+void member_echoed(struct fleet *fleet, struct member *member,
+		   const struct packet_message *message);
 void member_open_gate(struct fleet *fleet, struct member *member, bool open);

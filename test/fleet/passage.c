@@ -1,5 +1,6 @@
 #include "passage.h"
 
+#include "haul.h"
 #include "speech.h"
 
 #include <string.h>
@@ -17,6 +18,7 @@ static void end(struct fleet *fleet, struct member *member, enum update_state st
 		fleet->finished++;
 	}
 	const struct offering *after = passage->after;
+	haul_stop(member);
 	*passage = (struct passage){.due_ms = AGENDA_NEVER};
 	if (after)
 		begin(fleet, member, after);
@@ -60,6 +62,12 @@ static void fetch(struct fleet *fleet, struct member *member, const struct diges
 	}
 	download_start(&member->passage.download, blob,
 		       (uint32_t)fleet_random(fleet, UINT32_MAX) + 1);
+	if (!haul_start(fleet, member))
+		ask(fleet, member);
+}
+
+void passage_go_on(struct fleet *fleet, struct member *member)
+{
 	ask(fleet, member);
 }
 
@@ -81,6 +89,7 @@ static void begin_download(struct fleet *fleet, struct member *member)
 static void begin(struct fleet *fleet, struct member *member, const struct offering *offering)
 {
 	struct passage *passage = &member->passage;
+	haul_stop(member);
 	*passage = (struct passage){
 		.offering = offering,
 		.state = UPDATE_OFFERED,
@@ -151,7 +160,7 @@ void passage_offer(struct fleet *fleet, struct member *member, const void *paylo
 		consider(fleet, member, offering);
 }
 
-static void downloaded_one(struct fleet *fleet, struct member *member)
+void passage_downloaded(struct fleet *fleet, struct member *member)
 {
 	struct passage *passage = &member->passage;
 	if (!passage->has_index) {
@@ -185,7 +194,7 @@ static void take_data(struct fleet *fleet, struct member *member, const struct c
 		passage->was_cut = true;
 		member_drop(fleet, member, fleet_about(fleet, fleet->options.backoff_ms));
 	} else if (download_is_done(&passage->download)) {
-		downloaded_one(fleet, member);
+		passage_downloaded(fleet, member);
 	} else {
 		ask(fleet, member);
 	}
@@ -329,6 +338,9 @@ static void step(struct fleet *fleet, struct member *member)
 	passage->due_ms = AGENDA_NEVER;
 	if (passage->state == UPDATE_DEFERRED) {
 		begin_download(fleet, member);
+	} else if (passage->state == UPDATE_DOWNLOADING) {
+		struct ota_why why = {.err = OTA_DOWNLOAD_STALLED, .text = "HTTPS stalls"};
+		haul_fail(fleet, member, &why);
 	} else if (passage->state == UPDATE_INSTALLING && passage->fate == FATE_FAIL) {
 		end(fleet, member, UPDATE_FAILED, OTA_INSTALL_FAILED);
 	} else if (passage->state == UPDATE_INSTALLING) {

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # `./dev fleet`: brings docker-compose.yml up with a hundred real agents and asserts what happens
 # to them (scenarios.py). Uses the Docker engine that answers, or starts one for the time of the
-# run; makes the base image from the machine's own Debian mirror when no registry answers.
+# run, brings the file up with each docker-compose there is; makes the base image from the machine's own Debian mirror when no registry answers.
 # Exits 77, saying so, where no engine can run.
 set -euo pipefail
 cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/../.."
@@ -49,16 +49,34 @@ engine_stop() { # and waits: the next run finds the directory free
 	}
 }
 
+# The scenarios run with the first that is there, the file comes up with each.
 compose_find() {
-	if docker compose version >/dev/null 2>&1; then
-		COMPOSE="docker compose"
-	elif command -v docker-compose >/dev/null; then
-		COMPOSE=docker-compose
-	else
-		cannot "there is neither docker-compose nor docker compose"
-	fi
-	export COMPOSE
-	say "$($COMPOSE version | head -n 1)"
+	export DOCKER_CONFIG=$STATE/config
+	COMPOSES=()
+	! command -v docker-compose >/dev/null || COMPOSES+=("docker-compose")
+	! docker compose version >/dev/null 2>&1 || COMPOSES+=("docker compose")
+	[ ${#COMPOSES[@]} -gt 0 ] || cannot "there is neither docker-compose nor docker compose"
+	export COMPOSE=${COMPOSES[0]}
+}
+
+# A few agents, seen healthy, and gone again.
+compose_try() { # command
+	local deadline=$((SECONDS + 180)) healthy=0
+	$1 up -d --no-build --scale agent=3 broker agent >"$STATE/up.log" 2>&1 || {
+		tail -n 20 "$STATE/up.log" >&2
+		exit 1
+	}
+	while [ "$healthy" != 3 ]; do
+		[ $SECONDS -lt $deadline ] || {
+			$1 ps >&2
+			say "NOT within 180 s: three healthy agents with $1"
+			exit 1
+		}
+		sleep 1
+		healthy=$($1 ps -q agent | xargs -r docker inspect -f '{{.State.Health.Status}}' | grep -cx healthy || true)
+	done
+	$1 down -v --remove-orphans -t 2 >"$STATE/down.log" 2>&1
+	say "ok: the file comes up with $($1 version | head -n 1)"
 }
 
 # A base image out of the machine's own mirror, with the machine's way to reach it.
@@ -121,5 +139,9 @@ engine_start
 compose_find
 base_find
 images_build
+[ "${1:-}" != --images ] || exit 0
 clear_away # what an interrupted run left
+for one in "${COMPOSES[@]}"; do
+	compose_try "$one"
+done
 /usr/bin/python3 test/fleet/scenarios.py "$@"

@@ -226,13 +226,15 @@ void speech_take(struct fleet *fleet, struct member *member,
 	fleet->tally.messages++;
 	fleet->tally.message_bytes += message->len;
 	topic_parse(text, &topic);
-	if (topic.kind == TOPIC_CHUNK)
+	if (topic.kind == TOPIC_CHUNK) {
 		passage_chunk(fleet, member, message->payload, message->len);
-	else if (topic.kind == TOPIC_CONTROL_DEVICE)
+	} else if (topic.kind == TOPIC_CONTROL_DEVICE) {
 		take_control(fleet, member, message->payload, message->len);
-	else if (topic.kind == TOPIC_OFFER || topic.kind == TOPIC_RELEASE ||
-		 topic.kind == TOPIC_RELEASE_GROUP)
+	} else if (topic.kind == TOPIC_OFFER || topic.kind == TOPIC_RELEASE ||
+		   topic.kind == TOPIC_RELEASE_GROUP) {
 		passage_offer(fleet, member, message->payload, message->len);
-	else if (topic.kind == TOPIC_OTHER)
+	} else if (topic.kind == TOPIC_OTHER) {
 		fleet_mark(fleet);
+		member_echoed(fleet, member, message);
+	}
 }
