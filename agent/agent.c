@@ -335,6 +335,11 @@ uint64_t agent_step(struct agent *agent)
 	return more ? 0 : wait_ms;
 }
 
+int agent_fd(const struct agent *agent)
+{
+	return agent->fetch && agent->action == ACTION_FETCH ? fetch_fd(agent->fetch) : -1;
+}
+
 enum ota_err agent_hold(struct agent *agent, enum consent_gate gate, uint64_t lease_ms,
 			const char *reason, struct ota_why *why)
 {

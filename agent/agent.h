@@ -19,13 +19,13 @@
 struct agent_settings {
 	const char *device, *product, *hardware;
 	const char *groups; /* check.h */
-	bool development; /* accepts firmware of the development class */
+	bool development;   /* accepts firmware of the development class */
 	const char *factory_version;
 	uint64_t factory_security_version;
 	uint64_t confirm_timeout_ms, health_timeout_ms, probation_ms;
-	uint64_t rate;	     /* bytes a second while downloading; 0: no limit */
-	uint64_t build_time; /* Unix seconds: no signed time can be earlier */
-	uint64_t https_threshold;
+	uint64_t rate;		 /* bytes a second while downloading; 0: no limit */
+	uint64_t build_time;	 /* Unix seconds: no signed time can be earlier */
+	uint64_t bulk_threshold; /* bytes to fetch from which on `bulk` is asked */
 };
 
 /* What an embedding application is asked and told. Any may be NULL. */
@@ -49,10 +49,8 @@ struct agent_parts {
 	const struct link *link;
 	const struct host *host;
 	const struct runner *runner;
-	const struct source *https; /* NULL: MQTT only */
-	/* Tells the HTTPS source where to look; NULL with https. False: not usable. */
-	bool (*https_use)(void *ctx, const struct offer_source *sources, unsigned count);
-	struct trust *trust; /* taken over by agent_new() when it succeeds */
+	const struct sources *bulk; /* servers that an offer names; NULL: MQTT only */
+	struct trust *trust;	    /* taken over by agent_new() when it succeeds */
 	struct logbook *logbook;
 };
 
@@ -78,8 +76,10 @@ enum ota_err agent_new(const struct agent_parts *parts, struct agent **ret_agent
 		       struct ota_why *why) OTA_CHECKED;
 void agent_free(struct agent *agent); /* NULL is fine */
 /* Does what is due. Milliseconds until it is to be called again, at the latest; earlier when a
- * descriptor of link, runner or source is readable. */
+ * descriptor of link, runner or agent_fd() is readable. */
 uint64_t agent_step(struct agent *agent);
+/* Of the server that a download comes from; -1: none. */
+int agent_fd(const struct agent *agent);
 
 enum ota_err agent_hold(struct agent *agent, enum consent_gate gate, uint64_t lease_ms,
 			const char *reason, struct ota_why *why) OTA_CHECKED;

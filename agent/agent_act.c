@@ -120,6 +120,14 @@ static enum ota_err start_fetch(struct agent *agent, struct ota_why *why)
 		.pack_count = agent->offer.pack_count,
 		.slots = parts->slots,
 		.part = agent->checked.parts[i],
+		.supply =
+			{
+				.own = &agent->mqtt,
+				.bulk = parts->bulk,
+				.urls = agent->offer.sources,
+				.url_count = agent->offer.source_count,
+				.threshold = parts->settings.bulk_threshold,
+			},
 		.rate = parts->settings.rate,
 	};
 
@@ -127,12 +135,8 @@ static enum ota_err start_fetch(struct agent *agent, struct ota_why *why)
 		plan.base = agent->running.digest;
 		plan.base_size = agent->running.size;
 	}
-	if (parts->https && agent->offer.source_count &&
-	    plan.component->size >= parts->settings.https_threshold &&
-	    parts->https_use(parts->https->ctx, agent->offer.sources,
-			     agent->offer.source_count))
-		plan.sources[plan.source_count++] = parts->https;
-	plan.sources[plan.source_count++] = &agent->mqtt;
+	agent->dropped_told = 0;
+	agent->source_told = NULL;
 	return fetch_new(&plan, &agent->fetch, why);
 }
 
@@ -197,14 +201,33 @@ static enum ota_err end_component(struct agent *agent, bool *ret_all, struct ota
 	return OTA_OK;
 }
 
-static void log_dropped(struct agent *agent, unsigned before)
+/* Whatever was given up on the way is said, though the download goes on: a server that lies is
+ * somebody's business. */
+static void tell_dropped(struct agent *agent)
+{
+	struct fetch_progress progress;
+	struct ota_why why = {0};
+
+	fetch_progress(agent->fetch, &progress);
+	if (progress.dropped == agent->dropped_told)
+		return;
+	agent->dropped_told = progress.dropped;
+	agent_log(agent, LOG_LEVEL_WARNING, &progress.last, "a pack or source is dropped");
+	if (agent_report(agent, UPDATE_DOWNLOADING, KEEP_STEP, &progress.last, NULL, NULL,
+			 &why))
+		agent_log(agent, LOG_LEVEL_WARNING, &why, "report");
+}
+
+static void log_source(struct agent *agent)
 {
 	struct fetch_progress progress;
 
 	fetch_progress(agent->fetch, &progress);
-	if (progress.dropped != before)
-		agent_log(agent, LOG_LEVEL_WARNING, &progress.last,
-			  "a pack or source is dropped");
+	if (progress.phase != FETCH_PACK || progress.source == agent->source_told)
+		return;
+	agent->source_told = progress.source;
+	logbook_write(agent->log, LOG_LEVEL_INFO, "release %llu: the packs come from %s",
+		      (unsigned long long)agent->journal->entry.release, progress.source);
 }
 
 static uint64_t fetch(struct agent *agent)
@@ -217,11 +240,9 @@ static uint64_t fetch(struct agent *agent)
 	if (!agent->fetch)
 		err = start_fetch(agent, &why);
 	if (!err) {
-		struct fetch_progress progress;
-
-		fetch_progress(agent->fetch, &progress);
 		err = fetch_step(agent->fetch, agent->now_ms, agent->online, &next_ms, &why);
-		log_dropped(agent, progress.dropped);
+		tell_dropped(agent);
+		log_source(agent);
 	}
 	if (!err)
 		err = note_progress(agent, &why);

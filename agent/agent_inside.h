@@ -82,7 +82,9 @@ struct agent {
 	struct checked checked;
 	struct offer offer;
 	struct fetch *fetch;
-	unsigned component; /* that is being fetched */
+	unsigned dropped_told;	 /* of the fetch's dropped packs and sources */
+	const char *source_told; /* that was logged last */
+	unsigned component;	 /* that is being fetched */
 	uint64_t fetched_before, done_before;
 	struct source mqtt;
 	bool read_back; /* in this process, since the last write */

@@ -394,8 +394,12 @@ static void take_chunk(struct agent *agent, const void *payload, size_t len)
 
 	if (!agent->fetch || chunk_read(payload, len, &chunk, &why))
 		return; /* late, or no chunk at all: asked again if it was wanted */
-	const struct source_answer answer = {chunk.kind,   chunk.err,  chunk.transfer,
-					     chunk.number, chunk.data, chunk.data_len};
+	const struct source_answer answer = {.kind = chunk.kind,
+					     .err = chunk.err,
+					     .transfer = chunk.transfer,
+					     .number = chunk.number,
+					     .data = chunk.data,
+					     .len = chunk.data_len};
 	if (fetch_answer(agent->fetch, agent->now_ms, &answer, &why)) {
 		agent_stop_fetch(agent);
 		agent_fail(agent, &why);

@@ -51,7 +51,7 @@ struct config {
 	char *window, *socket;
 	uint64_t rate_limit;
 	bool https;
-	uint64_t https_threshold;
+	uint64_t https_threshold, https_timeout;
 	uint64_t keepalive, reconnect_min, reconnect_max;
 	int log_level;
 };

@@ -1,8 +1,7 @@
-/* The bitmap `have` is the whole truth about progress: it says which segments are in the slot
- * with the right hash, and is made anew from the slot's content by every fetch. */
 #include "fetch.h"
 
 #include "bitmap.h"
+#include "choice.h"
 #include "own.h"
 
 #include <assert.h>
@@ -11,55 +10,38 @@
 struct fetch {
 	struct fetch_plan plan;
 	enum fetch_phase phase;
-	uint32_t segment_count, scanned;
-	uint8_t *index; /* segment_count × DIGEST_SIZE, once verified or while it comes */
-	size_t index_len;
-	uint8_t *have, *failed; /* bitmaps: in the slot; not to be had from this pack */
-	uint8_t *segment;	/* for hashing what is in the slot */
-	uint64_t done;
-	uint32_t missing;
+	struct holding holding;
+	uint8_t *failed; /* bitmap: segments that are not to be had from this pack */
 	struct flow flow;
 	uint32_t next_id;
-	unsigned source; /* of plan.sources */
-	unsigned pack;	 /* place in `order` */
+	struct supply supply;
+	const struct source *source; /* the one that is asked */
+	unsigned pack;		     /* place in `order` */
 	unsigned order[MESSAGE_PACKS_MAX], order_count;
 	struct pack_reader *reader;
-	uint64_t head_fed;
 	uint32_t group, group_count;
 	bool in_group;
+	bool is_spoilt; /* bad segments came that need no base */
 	unsigned bad_in_row, dropped;
 	struct ota_why last;
 };
 
-static bool segment_is_good(const struct fetch *fetch, uint32_t segment, const void *bytes,
-			    size_t len)
-{
-	struct digest digest;
+/* --- sources --- */
 
-	if (digest_of(bytes, len, &digest, NULL))
-		return false;
-	return !memcmp(digest.bytes, fetch->index + (size_t)segment * DIGEST_SIZE, DIGEST_SIZE);
+static bool is_own(const struct fetch *fetch)
+{
+	return fetch->source == fetch->plan.supply.own;
 }
 
-static uint32_t length_of(const struct fetch *fetch, uint32_t segment)
+static void choose_source(struct fetch *fetch, uint64_t bytes)
 {
-	return pack_segment_length(fetch->plan.component->size,
-				   fetch->plan.component->segment_size, segment);
-}
+	struct ota_why why = {0};
 
-static void mark(struct fetch *fetch, uint32_t segment)
-{
-	if (bitmap_has(fetch->have, segment))
-		return;
-	bitmap_set(fetch->have, segment);
-	fetch->done += length_of(fetch, segment);
-	fetch->missing--;
-}
-
-static const struct source *source_of(const struct fetch *fetch)
-{
-	return fetch->source < fetch->plan.source_count ? fetch->plan.sources[fetch->source]
-							: NULL;
+	fetch->source = supply_choose(&fetch->supply, bytes, &why);
+	if (why.err) {
+		fetch->dropped++;
+		fetch->last = why;
+	}
 }
 
 /* --- the index --- */
@@ -80,24 +62,13 @@ static enum ota_err index_deliver(void *ctx, uint32_t number, const uint8_t *dat
 				  struct ota_why *why)
 {
 	struct fetch *fetch = ctx;
-	size_t at = (size_t)number * MESSAGE_CHUNK_SIZE;
-	struct digest digest;
+	bool is_whole;
+	enum ota_err err = holding_take_index(&fetch->holding, data, len, &is_whole, why);
 
-	assert(at == fetch->index_len);
-	memcpy(fetch->index + at, data, len);
-	fetch->index_len += len;
-	if (fetch->index_len < fetch->plan.component->index.size)
-		return OTA_OK;
-	enum ota_err err = digest_of(fetch->index, fetch->index_len, &digest, why);
-	if (err)
-		return err;
-	if (!digest_equal(&digest, &fetch->plan.component->index.sha256))
-		return ota_fail(why, OTA_SEGMENT_HASH_MISMATCH,
-				"the index from %s is not the one that the firmware names",
-				source_of(fetch)->name);
-	fetch->phase = FETCH_SCAN;
-	fetch->scanned = 0;
-	return OTA_OK;
+	(void)number; /* they come in order, all of them */
+	if (!err && is_whole)
+		fetch->phase = FETCH_SCAN;
+	return err;
 }
 
 static void start_index(struct fetch *fetch)
@@ -105,8 +76,9 @@ static void start_index(struct fetch *fetch)
 	const struct flow_seam seam = {fetch, index_need, index_deliver};
 
 	fetch->phase = FETCH_INDEX;
-	fetch->index_len = 0;
-	flow_start(&fetch->flow, &seam, source_of(fetch), &fetch->plan.component->index.sha256,
+	fetch->holding.index_len = 0;
+	choose_source(fetch, fetch->plan.component->index.size);
+	flow_start(&fetch->flow, &seam, fetch->source, &fetch->plan.component->index.sha256,
 		   fetch->plan.component->index.size, fetch->next_id++, true);
 }
 
@@ -114,7 +86,7 @@ static void start_index(struct fetch *fetch)
 
 static bool segment_is_wanted(const struct fetch *fetch, uint32_t segment)
 {
-	return !bitmap_has(fetch->have, segment) && !bitmap_has(fetch->failed, segment);
+	return !holding_has(&fetch->holding, segment) && !bitmap_has(fetch->failed, segment);
 }
 
 static bool group_is_wanted(const struct fetch *fetch, uint32_t group)
@@ -165,26 +137,27 @@ static enum ota_err take_segment(void *ctx, uint32_t segment, const void *bytes,
 	struct fetch *fetch = ctx;
 	const struct firmware_component *component = fetch->plan.component;
 
-	if (bitmap_has(fetch->have, segment))
+	if (holding_has(&fetch->holding, segment))
 		return OTA_OK;
-	if (segment_is_good(fetch, segment, bytes, len)) {
+	if (holding_is_good(&fetch->holding, segment, bytes, len)) {
 		enum ota_err err = fetch->plan.slots->write(
 			fetch->plan.slots->ctx, fetch->plan.part,
 			(uint64_t)segment * component->segment_size, bytes, len, why);
 		if (err)
 			return ota_context(why, err, "segment %u", segment);
-		mark(fetch, segment);
+		holding_mark(&fetch->holding, segment);
 		fetch->bad_in_row = 0;
 		return OTA_OK;
 	}
 	bitmap_set(fetch->failed, segment);
 	if (pack_reader_group(fetch->reader, fetch->group).encoding == PACK_DELTA)
 		return OTA_OK; /* the base is damaged there: another pack has it */
+	fetch->is_spoilt = true;
 	fetch->bad_in_row++;
 	if (fetch->bad_in_row < FETCH_BAD_IN_ROW)
 		return OTA_OK;
-	return ota_fail(why, OTA_SEGMENT_HASH_MISMATCH, "%u bad segments in a row from %s",
-			fetch->bad_in_row, source_of(fetch)->name);
+	return ota_fail(why, OTA_SEGMENT_HASH_MISMATCH, "%u bad segments in a row",
+			fetch->bad_in_row);
 }
 
 /* Moves to the next wanted group; false when there is none. */
@@ -290,7 +263,15 @@ static void stop_pack(struct fetch *fetch)
 	flow_done(&fetch->flow);
 }
 
-static enum ota_err start_pack(struct fetch *fetch, struct ota_why *why)
+/* What is missing may lie anywhere in the pack: its share of it is a guess. */
+static uint64_t bytes_left(const struct fetch *fetch, uint64_t pack_size)
+{
+	return fetch->holding.missing == fetch->holding.count
+		       ? pack_size
+		       : pack_size / fetch->holding.count * fetch->holding.missing;
+}
+
+static enum ota_err start_pack(struct fetch *fetch, bool from_own, struct ota_why *why)
 {
 	const struct fetch_plan *plan = &fetch->plan;
 	const struct offer_pack *pack = &plan->packs[fetch->order[fetch->pack]];
@@ -309,12 +290,17 @@ static enum ota_err start_pack(struct fetch *fetch, struct ota_why *why)
 
 	fetch->phase = FETCH_PACK;
 	fetch->bad_in_row = 0;
-	memset(fetch->failed, 0, fetch->segment_count / 8 + 1);
+	fetch->is_spoilt = false;
+	if (from_own)
+		fetch->source = plan->supply.own;
+	else
+		choose_source(fetch, bytes_left(fetch, pack->size));
+	memset(fetch->failed, 0, fetch->holding.count / 8 + 1);
 	enum ota_err err = pack_reader_new(&expected, &reader, &fetch->reader, why);
 	if (err)
 		return err;
 	fetch->group_count = 0;
-	flow_start(&fetch->flow, &seam, source_of(fetch), &pack->sha256, pack->size,
+	flow_start(&fetch->flow, &seam, fetch->source, &pack->sha256, pack->size,
 		   fetch->next_id++, true);
 	return OTA_OK;
 }
@@ -330,78 +316,69 @@ static bool is_fatal(enum ota_err err)
 	       err == OTA_BUSY || err == OTA_INTERNAL;
 }
 
+/* Is it the source that is to be given up, and not the pack? A server of others' is: that the
+ * pack itself is at fault is only known once the own connection brought the same. */
 static bool blames_source(const struct fetch *fetch, enum ota_err err)
 {
-	return err == OTA_DOWNLOAD_STALLED || err == OTA_CHUNK_REFUSED ||
-	       fetch->bad_in_row >= FETCH_BAD_IN_ROW || fetch->phase == FETCH_INDEX;
+	if (!is_own(fetch))
+		return true;
+	return err == OTA_DOWNLOAD_STALLED || fetch->bad_in_row >= FETCH_BAD_IN_ROW ||
+	       fetch->phase == FETCH_INDEX;
 }
 
-/* Goes on with the next source or pack; the error when there is none. */
-static enum ota_err give_up(struct fetch *fetch, enum ota_err err, struct ota_why *why)
+/* The next pack that can be begun with; the first error when there is none. */
+static enum ota_err start_next_pack(struct fetch *fetch, const struct ota_why *because,
+				    struct ota_why *why)
 {
-	struct ota_why because = {.err = err};
-
-	if (why)
-		because = *why;
-	if (is_fatal(err))
-		return err;
-	fetch->dropped++;
-	fetch->last = because;
-	if (blames_source(fetch, err) && fetch->source + 1 < fetch->plan.source_count) {
-		flow_done(&fetch->flow);
-		fetch->source++;
-		if (fetch->phase == FETCH_INDEX) {
-			start_index(fetch);
-			return OTA_OK;
-		}
-		stop_pack(fetch);
-		return start_pack(fetch, why);
-	}
-	if (fetch->phase == FETCH_INDEX)
-		return err;
-	stop_pack(fetch);
 	while (++fetch->pack < fetch->order_count) {
-		err = start_pack(fetch, why);
+		enum ota_err err = start_pack(fetch, false, why);
+
 		if (!err || is_fatal(err))
 			return err;
 		fetch->last = why ? *why : fetch->last;
 	}
 	if (why)
-		*why = because;
-	return because.err;
+		*why = *because;
+	return because->err;
+}
+
+static struct ota_why note_dropped(struct fetch *fetch, enum ota_err err,
+				   const struct ota_why *why)
+{
+	fetch->dropped++;
+	fetch->last = why ? *why : (struct ota_why){.err = err};
+	return fetch->last;
+}
+
+/* Goes on with the next source or pack; the error when there is none. `refused`: the source's
+ * own words, so nothing that it says is the device's. */
+static enum ota_err give_up(struct fetch *fetch, enum ota_err err, bool refused,
+			    struct ota_why *why)
+{
+	if (!refused && is_fatal(err))
+		return err;
+	if (!refused)
+		err = ota_context(why, err, "%s", fetch->source->name);
+	const struct ota_why because = note_dropped(fetch, err, why);
+	const bool goes_on =
+		blames_source(fetch, err) && supply_drop(&fetch->supply, fetch->source);
+	if (fetch->phase == FETCH_INDEX) {
+		if (!goes_on)
+			return err;
+		flow_done(&fetch->flow);
+		start_index(fetch);
+		return OTA_OK;
+	}
+	stop_pack(fetch);
+	if (goes_on) {
+		err = start_pack(fetch, false, why);
+		if (!err || is_fatal(err))
+			return err;
+	}
+	return start_next_pack(fetch, &because, why);
 }
 
 /* --- the whole --- */
-
-/* Packs against the running image first, the smaller before the larger. */
-static bool comes_before(const struct offer_pack *a, const struct offer_pack *b)
-{
-	const bool a_delta = !digest_is_zero(&a->base), b_delta = !digest_is_zero(&b->base);
-
-	return a_delta != b_delta ? a_delta : a->size < b->size;
-}
-
-static void choose_packs(struct fetch *fetch)
-{
-	const struct fetch_plan *plan = &fetch->plan;
-
-	for (unsigned i = 0; i < plan->pack_count && i < MESSAGE_PACKS_MAX; i++) {
-		const struct offer_pack *pack = &plan->packs[i];
-		unsigned at = fetch->order_count;
-
-		if (!pack->size)
-			continue;
-		if (!digest_is_zero(&pack->base) &&
-		    (!plan->base_size || !digest_equal(&pack->base, &plan->base)))
-			continue;
-		while (at > 0 && comes_before(pack, &plan->packs[fetch->order[at - 1]])) {
-			fetch->order[at] = fetch->order[at - 1];
-			at--;
-		}
-		fetch->order[at] = i;
-		fetch->order_count++;
-	}
-}
 
 static void free_fetch(struct fetch **place)
 {
@@ -413,41 +390,33 @@ void fetch_free(struct fetch *fetch)
 	if (!fetch)
 		return;
 	stop_pack(fetch);
-	free(fetch->index);
-	free(fetch->have);
+	holding_done(&fetch->holding);
 	free(fetch->failed);
-	free(fetch->segment);
+	supply_close(&fetch->supply);
 	free(fetch);
 }
 
 enum ota_err fetch_new(const struct fetch_plan *plan, struct fetch **ret_fetch,
 		       struct ota_why *why)
 {
-	const struct firmware_component *component = plan->component;
 	AUTO(free_fetch) struct fetch *fetch = calloc(1, sizeof(*fetch));
 
 	if (!fetch)
 		return ota_fail(why, OTA_OUT_OF_MEMORY, "fetch");
-	if (!pack_sizes_are_valid(component->size, component->segment_size) ||
-	    component->index.size !=
-		    firmware_index_size(component->size, component->segment_size))
-		return ota_fail(why, OTA_SIZE_MISMATCH, "component '%s' has impossible sizes",
-				component->name);
+	enum ota_err err = holding_init(&fetch->holding, plan->component, why);
+	if (err)
+		return err;
 	fetch->plan = *plan;
-	fetch->segment_count = pack_segment_count(component->size, component->segment_size);
-	fetch->missing = fetch->segment_count;
-	fetch->index = malloc(component->index.size);
-	fetch->have = calloc(1, fetch->segment_count / 8 + 1);
-	fetch->failed = calloc(1, fetch->segment_count / 8 + 1);
-	if (!fetch->index || !fetch->have || !fetch->failed)
-		return ota_fail(why, OTA_OUT_OF_MEMORY, "fetch of %u segments",
-				fetch->segment_count);
-	choose_packs(fetch);
+	fetch->supply.plan = plan->supply;
+	fetch->failed = calloc(1, fetch->holding.count / 8 + 1);
+	if (!fetch->failed)
+		return ota_fail(why, OTA_OUT_OF_MEMORY, "fetch");
+	fetch->order_count =
+		choice_of_packs(plan->packs, plan->pack_count,
+				plan->base_size ? &plan->base : NULL, fetch->order);
 	if (!fetch->order_count)
 		return ota_fail(why, OTA_CHUNK_REFUSED,
 				"the offer names no pack that this device can apply");
-	if (!plan->source_count)
-		return ota_fail(why, OTA_CHUNK_REFUSED, "no source to fetch from");
 	fetch->flow.rate = plan->rate;
 	fetch->flow.window = FLOW_WINDOW_START;
 	fetch->flow.timeout_ms = FLOW_TIMEOUT_MIN;
@@ -457,52 +426,55 @@ enum ota_err fetch_new(const struct fetch_plan *plan, struct fetch **ret_fetch,
 	return OTA_OK;
 }
 
-enum ota_err fetch_answer(struct fetch *fetch, uint64_t now_ms,
-			  const struct source_answer *answer, struct ota_why *why)
+static enum ota_err take_answer(struct fetch *fetch, uint64_t now_ms,
+				const struct source_answer *answer, struct ota_why *why)
 {
 	enum ota_err err = flow_answer(&fetch->flow, now_ms, answer, why);
 
-	return err ? give_up(fetch, err, why) : OTA_OK;
+	return err ? give_up(fetch, err, answer->kind == CHUNK_REFUSED, why) : OTA_OK;
 }
 
-/* Hashes one segment of what the slot holds. What cannot be read is missing. */
-static enum ota_err scan_one(struct fetch *fetch, struct ota_why *why)
+enum ota_err fetch_answer(struct fetch *fetch, uint64_t now_ms,
+			  const struct source_answer *answer, struct ota_why *why)
 {
-	const struct fetch_plan *plan = &fetch->plan;
-	const uint32_t segment = fetch->scanned;
-	const uint32_t len = length_of(fetch, segment);
-
-	if (!fetch->segment)
-		fetch->segment = malloc(plan->component->segment_size);
-	if (!fetch->segment)
-		return ota_fail(why, OTA_OUT_OF_MEMORY, "a segment");
-	if (!plan->slots->read(plan->slots->ctx, SLOT_TARGET, plan->part,
-			       (uint64_t)segment * plan->component->segment_size,
-			       fetch->segment, len, NULL) &&
-	    segment_is_good(fetch, segment, fetch->segment, len))
-		mark(fetch, segment);
-	fetch->scanned++;
-	return OTA_OK;
+	return is_own(fetch) ? take_answer(fetch, now_ms, answer, why) : OTA_OK;
 }
 
 static enum ota_err end_scan(struct fetch *fetch, struct ota_why *why)
 {
-	free(TAKE(fetch->segment));
 	flow_done(&fetch->flow);
-	if (!fetch->missing) {
+	if (!fetch->holding.missing) {
 		fetch->phase = FETCH_COMPLETE;
 		return OTA_OK;
 	}
 	fetch->pack = 0;
-	enum ota_err err = start_pack(fetch, why);
-	return err ? give_up(fetch, err, why) : OTA_OK;
+	enum ota_err err = start_pack(fetch, false, why);
+	return err ? give_up(fetch, err, false, why) : OTA_OK;
+}
+
+/* A delta left segments missing. Either the base is damaged there, or a server sent something
+ * else: the own connection's word on these few decides, and if they fail again the next pack
+ * has them. */
+static enum ota_err end_delta(struct fetch *fetch, enum ota_err err, struct ota_why *why)
+{
+	const bool ask_own = !is_own(fetch) && !fetch->supply.own_is_dropped;
+
+	err = ota_context(why, err, "%s", fetch->source->name);
+	const struct ota_why because = note_dropped(fetch, err, why);
+	stop_pack(fetch);
+	if (ask_own) {
+		err = start_pack(fetch, true, why);
+		if (!err || is_fatal(err))
+			return err;
+	}
+	return start_next_pack(fetch, &because, why);
 }
 
 static enum ota_err end_pack(struct fetch *fetch, struct ota_why *why)
 {
 	bool found = false;
 
-	if (!fetch->missing) {
+	if (!fetch->holding.missing) {
 		stop_pack(fetch);
 		fetch->phase = FETCH_COMPLETE;
 		return OTA_OK;
@@ -511,53 +483,35 @@ static enum ota_err end_pack(struct fetch *fetch, struct ota_why *why)
 	/* Groups without bytes that come last are nobody's chunk. */
 	if (pack_reader_is_ready(fetch->reader))
 		err = next_group(fetch, &found, why);
-	if (!err && !fetch->missing)
+	if (!err && !fetch->holding.missing)
 		return end_pack(fetch, why);
 	if (!err)
 		err = ota_fail(why, OTA_SEGMENT_HASH_MISMATCH,
 			       "%u segments are still missing after the whole pack",
-			       fetch->missing);
-	return give_up(fetch, err, why);
+			       fetch->holding.missing);
+	if (err == OTA_SEGMENT_HASH_MISMATCH && !fetch->is_spoilt)
+		return end_delta(fetch, err, why);
+	return give_up(fetch, err, false, why);
 }
 
-static enum ota_err poll_source(struct fetch *fetch, uint64_t now_ms, struct ota_why *why)
+/* Takes one answer of a source that brings its own: the loop has other things to do between.
+ * True when there was one, and may be another. */
+static enum ota_err poll_source(struct fetch *fetch, uint64_t now_ms, bool *ret_came,
+				struct ota_why *why)
 {
 	const struct source *source = fetch->flow.source;
 	struct source_answer answer;
 
-	/* One at a time: the loop has other things to do between. */
-	if (source && source->next && source->next(source->ctx, &answer))
-		return fetch_answer(fetch, now_ms, &answer, why);
-	return OTA_OK;
+	*ret_came = source && source->next && source->next(source->ctx, &answer);
+	return *ret_came ? take_answer(fetch, now_ms, &answer, why) : OTA_OK;
 }
 
-enum ota_err fetch_step(struct fetch *fetch, uint64_t now_ms, bool online,
-			uint64_t *ret_next_ms, struct ota_why *why)
+static enum ota_err step_flow(struct fetch *fetch, uint64_t now_ms, uint64_t *ret_next_ms,
+			      struct ota_why *why)
 {
-	enum ota_err err;
+	enum ota_err err = flow_tick(&fetch->flow, now_ms, ret_next_ms, why);
 
-	*ret_next_ms = 0;
-	if (fetch->phase == FETCH_SCAN) {
-		if (fetch->scanned < fetch->segment_count)
-			return scan_one(fetch, why);
-		return end_scan(fetch, why);
-	}
-	if (fetch->phase == FETCH_COMPLETE)
-		return OTA_OK;
-	*ret_next_ms = UINT64_MAX;
-	if (!online)
-		return OTA_OK;
-	err = poll_source(fetch, now_ms, why);
-	if (err)
-		return err;
-	if (fetch->phase == FETCH_PACK && flow_is_idle(&fetch->flow)) {
-		*ret_next_ms = 0;
-		return end_pack(fetch, why);
-	}
-	if (fetch->phase != FETCH_INDEX && fetch->phase != FETCH_PACK)
-		return OTA_OK;
-	err = flow_tick(&fetch->flow, now_ms, ret_next_ms, why);
-	if (err == OTA_CONNECTION_LOST || err == OTA_BUSY) {
+	if (is_own(fetch) && (err == OTA_CONNECTION_LOST || err == OTA_BUSY)) {
 		/* The link says so itself when it is gone; asked again when it is back. */
 		flow_again(&fetch->flow);
 		*ret_next_ms = 1000;
@@ -565,32 +519,63 @@ enum ota_err fetch_step(struct fetch *fetch, uint64_t now_ms, bool online,
 	}
 	if (err) {
 		*ret_next_ms = 0;
-		return give_up(fetch, err, why);
+		return give_up(fetch, err, !is_own(fetch), why);
 	}
 	return OTA_OK;
 }
 
+enum ota_err fetch_step(struct fetch *fetch, uint64_t now_ms, bool online,
+			uint64_t *ret_next_ms, struct ota_why *why)
+{
+	bool came;
+
+	*ret_next_ms = 0;
+	if (fetch->phase == FETCH_SCAN) {
+		if (holding_is_scanned(&fetch->holding))
+			return end_scan(fetch, why);
+		return holding_scan(&fetch->holding, fetch->plan.slots, fetch->plan.part, why);
+	}
+	if (fetch->phase == FETCH_COMPLETE)
+		return OTA_OK;
+	*ret_next_ms = UINT64_MAX;
+	if (!online && is_own(fetch))
+		return OTA_OK;
+	enum ota_err err = poll_source(fetch, now_ms, &came, why);
+	if (err)
+		return err;
+	if (fetch->phase == FETCH_PACK && flow_is_idle(&fetch->flow)) {
+		*ret_next_ms = 0;
+		return end_pack(fetch, why);
+	}
+	if (fetch->phase == FETCH_INDEX || fetch->phase == FETCH_PACK)
+		err = step_flow(fetch, now_ms, ret_next_ms, why);
+	if (came)
+		*ret_next_ms = 0;
+	return err;
+}
+
 void fetch_again(struct fetch *fetch)
 {
-	flow_again(&fetch->flow);
+	if (is_own(fetch))
+		flow_again(&fetch->flow);
 }
 
 void fetch_progress(const struct fetch *fetch, struct fetch_progress *ret_progress)
 {
-	const struct source *source = source_of(fetch);
-
 	*ret_progress = (struct fetch_progress){
 		.phase = fetch->phase,
-		.done = fetch->done,
+		.done = fetch->holding.done,
 		.total = fetch->plan.component->size,
 		.fetched = fetch->flow.fetched,
 		.dropped = fetch->dropped,
-		.source = source ? source->name : "",
+		.source = fetch->source->name,
 		.last = fetch->last,
 	};
 }
 
-const struct source *fetch_source(const struct fetch *fetch)
+int fetch_fd(const struct fetch *fetch)
 {
-	return source_of(fetch);
+	const struct source *source = fetch->flow.source;
+
+	return source && source->fd ? source->fd(source->ctx) : -1;
 }

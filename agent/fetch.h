@@ -7,17 +7,21 @@
  * damaged here and there, costs bytes and no more: what is still missing comes from the next
  * pack. Three bad segments in a row that need no base, and the source is dropped.
  *
+ * What is small comes from the device's own connection, what is large from the first of the
+ * servers that the offer names (bulk), as long as nothing is wrong with it: one lie, or nothing
+ * to be had, and the next one goes on with what is missing, at last the own connection.
+ *
  * No threads, no blocking: the agent hands answers in and calls fetch_step(). Memory: the index
  * (32 bytes a segment), one pack reader, at most a window of early chunks. */
 #pragma once
 
+#include "flow.h"
+#include "holding.h"
 #include "pack_read.h"
 #include "slot.h"
-#include "source.h"
-#include "flow.h"
+#include "supply.h"
 
-#define FETCH_SOURCES_MAX 2u
-#define FETCH_BAD_IN_ROW  3u
+#define FETCH_BAD_IN_ROW 3u
 
 struct fetch_plan {
 	const struct firmware_component *component; /* must outlive the fetch */
@@ -28,8 +32,7 @@ struct fetch_plan {
 	/* The running image, when it was verified: a base for packs. base_size 0: none. */
 	struct digest base;
 	uint64_t base_size;
-	const struct source *sources[FETCH_SOURCES_MAX]; /* the preferred one first */
-	unsigned source_count;
+	struct supply_plan supply;
 	uint64_t rate; /* bytes a second; 0: no limit */
 };
 
@@ -55,15 +58,17 @@ enum ota_err fetch_new(const struct fetch_plan *plan, struct fetch **ret_fetch,
 		       struct ota_why *why) OTA_CHECKED;
 void fetch_free(struct fetch *fetch); /* NULL is fine */
 
-/* An answer that the agent received for the source (MQTT). */
+/* An answer that came over the own connection; when a server is asked, it is too late. */
 enum ota_err fetch_answer(struct fetch *fetch, uint64_t now_ms,
 			  const struct source_answer *answer, struct ota_why *why) OTA_CHECKED;
 /* Does what is due, at most one segment of hashing, and says when it wants to be called again.
- * `online` false: asks nothing. An error ends the attempt. */
+ * `online` false: the own connection is down, nothing is asked of it. An error ends the
+ * attempt.
+ */
 enum ota_err fetch_step(struct fetch *fetch, uint64_t now_ms, bool online,
 			uint64_t *ret_next_ms, struct ota_why *why) OTA_CHECKED;
-/* The connection was made anew. */
+/* The own connection was made anew. */
 void fetch_again(struct fetch *fetch);
 void fetch_progress(const struct fetch *fetch, struct fetch_progress *ret_progress);
-/* The source that is in use; NULL when none. */
-const struct source *fetch_source(const struct fetch *fetch);
+/* A descriptor that is readable when fetch_step() has something to do; -1: none. */
+int fetch_fd(const struct fetch *fetch);

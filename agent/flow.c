@@ -115,7 +115,7 @@ static enum ota_err take_data(struct flow *flow, const struct source_answer *ans
 	 * was lost; it is asked again at once. */
 	for (unsigned before = 0; before < i; before++) {
 		if (!flow->slots[before].data &&
-		    flow->slots[before].asked_ms <= flow->slots[i].asked_ms)
+		    flow->slots[before].order < flow->slots[i].order)
 			flow->slots[before].asked_ms = 0;
 	}
 	return OTA_OK;
@@ -128,6 +128,11 @@ enum ota_err flow_answer(struct flow *flow, uint64_t now_ms, const struct source
 		return OTA_OK;
 	if (answer->kind == CHUNK_DATA)
 		return take_data(flow, answer, why);
+	if (answer->kind == CHUNK_REFUSED && answer->why) {
+		if (why)
+			*why = *answer->why;
+		return answer->why->err;
+	}
 	if (answer->kind == CHUNK_REFUSED)
 		return ota_fail(why, OTA_CHUNK_REFUSED, "%s refuses chunk %u: %s",
 				flow->source->name, answer->number, ota_err_name(answer->err));
@@ -247,6 +252,7 @@ static unsigned collect(struct flow *flow, uint64_t now_ms,
 			break;
 		}
 		slot->asked_ms = now_ms ? now_ms : 1;
+		slot->order = ++flow->questions;
 		if (count && ranges[count - 1].first + ranges[count - 1].count == slot->number)
 			ranges[count - 1].count++;
 		else

@@ -30,6 +30,7 @@ struct flow_seam {
 struct flow_slot {
 	uint32_t number;
 	uint64_t asked_ms; /* 0: to be asked (again) */
+	uint64_t order;	   /* of the question, among all */
 	uint8_t *data;	   /* arrived early */
 	size_t len;
 };
@@ -47,8 +48,9 @@ struct flow {
 	uint64_t timeout_ms;
 	uint64_t wait_until_ms;
 	unsigned timeouts;
-	uint64_t fetched; /* bytes received, early and double ones too */
-	uint64_t rate;	  /* bytes a second; 0: no limit */
+	uint64_t questions; /* chunks asked for so far */
+	uint64_t fetched;   /* bytes received, early and double ones too */
+	uint64_t rate;	    /* bytes a second; 0: no limit */
 	uint64_t budget, budget_ms;
 };
 
@@ -58,8 +60,8 @@ void flow_start(struct flow *flow, const struct flow_seam *seam, const struct so
 		const struct digest *blob, uint64_t size, uint32_t id, bool again);
 void flow_done(struct flow *flow);
 
-/* Takes an answer of the source; another transfer's is ignored. OTA_CHUNK_REFUSED when the
- * source will not give it. */
+/* Takes an answer of the source; another transfer's is ignored. When the source will not give
+ * it OTA_CHUNK_REFUSED, or the error that the source names. */
 enum ota_err flow_answer(struct flow *flow, uint64_t now_ms, const struct source_answer *answer,
 			 struct ota_why *why) OTA_CHECKED;
 /* Asks for what may be asked now. *ret_next_ms: from now until it is to be called again

@@ -137,6 +137,7 @@ static void wait_for(struct ota_agent *agent, uint64_t wait_ms)
 		{.fd = agent->link.fd(agent->link.ctx), .events = POLLIN},
 		{.fd = agent->runner.fd(agent->runner.ctx), .events = POLLIN},
 		{.fd = local_fd(agent->local), .events = POLLIN},
+		{.fd = agent_fd(agent->core), .events = POLLIN},
 	};
 	uint64_t count;
 
@@ -146,7 +147,7 @@ static void wait_for(struct ota_agent *agent, uint64_t wait_ms)
 		wait_ms = agent->alive_every_ms;
 	if (agent->watchdog.fd >= 0 && wait_ms > agent->watchdog.every_ms)
 		wait_ms = agent->watchdog.every_ms;
-	if (poll(set, DESCRIPTORS - 1, (int)wait_ms) > 0 && set[0].revents &&
+	if (poll(set, DESCRIPTORS, (int)wait_ms) > 0 && set[0].revents &&
 	    read(agent->wake, &count, sizeof(count)) < 0) {
 		/* EAGAIN: another wait took it */
 	}

@@ -25,6 +25,7 @@ struct ota_agent {
 	struct link link;
 	struct host host;
 	struct runner runner;
+	struct sources bulk; /* all zero: without */
 	bool has_logbook, has_keep, has_journal, has_slots, has_link, has_host;
 	struct watchdog watchdog;
 	bool supervises, leaves;

@@ -5,6 +5,7 @@
 #include "host_posix.h"
 #include "own.h"
 #include "reboot.h"
+#include "source_https.h"
 #include "supervise.h"
 #include "tls.h"
 
@@ -161,6 +162,19 @@ static enum ota_err open_link(struct ota_agent *agent, struct ota_why *why)
 	return err ? err : link_new(&options, &agent->link, why);
 }
 
+static enum ota_err open_bulk(struct ota_agent *agent, struct ota_why *why)
+{
+	const struct source_https_options options = {
+		.ca_file = ca_file,
+		.ca_ctx = agent,
+		.cert_file = agent->config.cert_file,
+		.key_file = agent->config.key_file,
+		.timeout_ms = agent->config.https_timeout,
+	};
+
+	return agent->config.https ? source_https_new(&options, &agent->bulk, why) : OTA_OK;
+}
+
 /* Two agents with one state would ruin it. The lock of one that was just killed is gone with
  * it, give or take a moment. */
 static enum ota_err lock_state(struct ota_agent *agent, struct ota_why *why)
@@ -226,6 +240,8 @@ static enum ota_err open_parts(struct ota_agent *agent, struct ota_why *why)
 	if (!err)
 		err = host_new(&host, &agent->host, why);
 	agent->has_host = !err;
+	if (!err)
+		err = open_bulk(agent, why);
 	return err ? err : open_runner(agent, why);
 }
 
@@ -247,7 +263,7 @@ static enum ota_err open_core(struct ota_agent *agent, struct ota_why *why)
 				.probation_ms = config->probation,
 				.rate = config->rate_limit,
 				.build_time = OTA_BUILD_TIME,
-				.https_threshold = config->https_threshold,
+				.bulk_threshold = config->https_threshold,
 			},
 		.consent = {.allowed = {config->download == CONFIG_ALLOW,
 					config->install == CONFIG_ALLOW,
@@ -259,6 +275,7 @@ static enum ota_err open_core(struct ota_agent *agent, struct ota_why *why)
 		.link = &agent->link,
 		.host = &agent->host,
 		.runner = &agent->runner,
+		.bulk = config->https ? &agent->bulk : NULL,
 		.logbook = &agent->logbook,
 	};
 	enum ota_err err =
@@ -296,6 +313,7 @@ void ota_parts_close(struct ota_agent *agent)
 	else
 		watchdog_close(&agent->watchdog);
 	agent_free(agent->core);
+	source_https_free(&agent->bulk);
 	if (agent->supervises)
 		supervise_free(&agent->runner, !agent->leaves);
 	else

@@ -1,10 +1,11 @@
 """nginx with one worker, over mutual TLS, by ranges: as a peer that serves one file, and as the
-source of the plugin's blobs."""
+source of the plugin's blobs; and with the reference configuration, doc/nginx.conf."""
 import os
 import pwd
+import re
 import subprocess
 
-from .places import Port
+from .places import TREE, Port
 from .process import Process, cpu_seconds, eventually
 
 
@@ -40,6 +41,9 @@ class Nginx(Process):
 
     def serve(self, root):
         self.conf.write_text(_configuration(self.pki, self.directory, root, self.port))
+        return self.start()
+
+    def start(self):
         super().start()
         eventually((self.directory / "nginx.pid").exists, 10, self.tail)
         return self
@@ -57,3 +61,55 @@ class Nginx(Process):
     def close(self):
         super().close()
         self._port.release()
+
+
+def _reference(pki, directory, blobs, port):
+    """doc/nginx.conf with this machine's paths and port, and every request logged."""
+    site = (TREE / "doc" / "nginx.conf").read_text()
+    for pattern, to in (
+            (r"listen 8443 ssl http2;", f"listen 127.0.0.1:{port} ssl http2;"),
+            (r"listen \[::\]:8443 ssl http2;", ""),
+            (r"/etc/mosquitto/pki/updates\.crt", f"{pki.broker}.crt"),
+            (r"/etc/mosquitto/pki/updates\.key", f"{pki.broker}.key"),
+            (r"/etc/mosquitto/pki/ca\.crt", str(pki.ca)),
+            (r"/etc/mosquitto/pki/crl\.pem", str(pki.crl)),
+            (r"root /var/lib/mosquitto-ota/blobs;", f"root {blobs};"),
+            (r"access_log off;", f"access_log {directory}/access.log ota;")):
+        site, count = re.subn(pattern, to, site)
+        assert count == 1, f"doc/nginx.conf: '{pattern}' {count} times"
+    return site
+
+
+def _machine(directory):
+    """What stands around it in Debian's /etc/nginx/nginx.conf."""
+    return f"""
+user {pwd.getpwuid(os.getuid()).pw_name};
+worker_processes 1; daemon off; pid {directory}/nginx.pid; error_log {directory}/error.log;
+events {{ worker_connections 1024; }}
+http {{
+  log_format ota '$connection $connection_requests $ssl_session_reused $server_protocol '
+    '$status $body_bytes_sent $http_range';
+  access_log off; sendfile on; client_body_temp_path {directory}/t1; proxy_temp_path {directory}/t2;
+  fastcgi_temp_path {directory}/t3; uwsgi_temp_path {directory}/t4; scgi_temp_path {directory}/t5;
+  include {directory}/site.conf;
+}}
+"""
+
+
+class Reference(Nginx):
+    """Serves `blobs`, the plugin's, to the devices of `pki`, as doc/nginx.conf has it."""
+
+    def __init__(self, pki, blobs, directory):
+        super().__init__(pki, directory)
+        self.access = directory / "access.log"
+        self.url = f"https://localhost:{self.port}"
+        (directory / "site.conf").write_text(_reference(pki, directory, blobs, self.port))
+        self.conf.write_text(_machine(directory))
+
+    def requests(self):
+        """[(connection, resumed, protocol, status, bytes of body)]"""
+        rows = [line.split() for line in self.access.read_text().splitlines()]
+        return [(row[0], row[2] == "r", row[3], int(row[4]), int(row[5])) for row in rows]
+
+    def body_bytes(self):
+        return sum(row[4] for row in self.requests())

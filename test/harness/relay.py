@@ -1,5 +1,6 @@
 """A TCP relay between an agent and its broker, with a hand on the tap."""
 import socket
+import struct
 import threading
 
 from . import places
@@ -33,14 +34,18 @@ class Relay:
         threading.Thread(target=self._accept, args=(listener,), daemon=True).start()
         return self
 
-    def cut(self):
-        """Every connection ends; new ones are welcome."""
+    def cut(self, reset=False):
+        """Every connection ends, with `reset` as where a gateway has forgotten it; new ones are
+        welcome."""
         with self.lock:
             pairs, self.pairs = self.pairs, []
         for pair in pairs:
             for side in pair:
                 try:
-                    side.shutdown(socket.SHUT_RDWR)
+                    if reset:
+                        side.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER,
+                                        struct.pack("ii", 1, 0))
+                    side.shutdown(socket.SHUT_RD if reset else socket.SHUT_RDWR)
                 except OSError:
                     pass
                 side.close()
@@ -74,6 +79,7 @@ class Relay:
             except OSError:
                 near.close()
                 continue
+            far.settimeout(None)
             for side in (near, far):
                 side.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             with self.lock:

@@ -118,7 +118,7 @@ class StandIn(Client):
         self.blobs[image.pack_digest] = image.pack
 
     def offer(self, device, image, number, attempt=1, firmware=None, release=None, packs=None,
-              **release_members):
+              sources=None, **release_members):
         """Offers the image, signed well unless envelopes are given. Returns the offer."""
         self.put(image)
         firmware = firmware or self.trust.firmware(image, components=[{
@@ -129,6 +129,8 @@ class StandIn(Client):
                                                 **release_members)
         offer = {"v": 1, "release": release, "firmware": firmware, "attempt": attempt,
                  "packs": packs or [{"sha256": image.pack_digest, "size": len(image.pack)}]}
+        if sources:
+            offer["sources"] = sources
         self.say(device, "offer", offer)
         return offer
 

@@ -72,7 +72,7 @@ build_zstd() { # only what reads
 
 build_agent() { # musl's ioctl() takes an int, which the kernel's numbers do not fit
 	PKG_CONFIG_LIBDIR="$ROOT/lib/pkgconfig" cmake -G Ninja -S "$TREE" -B "$OUT/build" \
-		-DCMAKE_C_COMPILER=musl-gcc -DCMAKE_BUILD_TYPE=Release -DOTA_AGENT_ONLY=ON -DOTA_TESTS=OFF \
+		-DCMAKE_C_COMPILER=musl-gcc -DCMAKE_BUILD_TYPE=Release -DOTA_AGENT_ONLY=ON -DOTA_HTTPS=OFF -DOTA_TESTS=OFF \
 		-DCMAKE_C_FLAGS="-I$ROOT/include -Wno-sign-conversion" -DCMAKE_EXE_LINKER_FLAGS="-static -L$ROOT/lib" \
 		-DCMAKE_POSITION_INDEPENDENT_CODE=OFF -DOPENSSL_ROOT_DIR="$ROOT" -DOPENSSL_USE_STATIC_LIBS=ON >"$OUT/build.log" 2>&1 ||
 		{ tail -n 20 "$OUT/build.log" >&2; return 1; }

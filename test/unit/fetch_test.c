@@ -38,6 +38,8 @@ struct fixture {
 	unsigned writes;
 	enum ota_err write_error;
 	struct slots slots;
+	struct sources bulk;
+	bool bulk_is_open;
 	struct firmware_component component;
 	struct offer_pack packs[4];
 	struct fetch_plan plan;
@@ -144,6 +146,39 @@ static enum ota_err slot_write(void *ctx, unsigned part, uint64_t offset, const 
 	return OTA_OK;
 }
 
+/* --- servers --- */
+
+/* The first store is a server, the second the own connection. */
+static unsigned bulk_open(void *ctx, const struct offer_source *urls, unsigned count,
+			  const struct source *ret_sources[], struct ota_why *why)
+{
+	struct fixture *fixture = ctx;
+
+	assert_false(fixture->bulk_is_open);
+	(void)urls;
+	(void)why;
+	fixture->bulk_is_open = true;
+	ret_sources[0] = &fixture->stores[0].source;
+	return count;
+}
+
+static void bulk_close(void *ctx)
+{
+	struct fixture *fixture = ctx;
+
+	fixture->bulk_is_open = false;
+}
+
+static struct offer_source url = {"https://first"};
+
+static void use_bulk(struct fixture *fixture)
+{
+	fixture->plan.supply = (struct supply_plan){.own = &fixture->stores[1].source,
+						    .bulk = &fixture->bulk,
+						    .urls = &url,
+						    .url_count = 1};
+}
+
 /* --- fixture --- */
 
 static struct offer_pack make_pack(struct fixture *fixture, struct bytes base)
@@ -214,9 +249,9 @@ static int make(void **state)
 		.slots = &fixture->slots,
 		.base = fixture->packs[1].base,
 		.base_size = fixture->base.size,
-		.sources = {&fixture->stores[0].source, &fixture->stores[1].source},
-		.source_count = 1,
+		.supply = {.own = &fixture->stores[0].source},
 	};
+	fixture->bulk = (struct sources){fixture, bulk_open, bulk_close};
 	*state = fixture;
 	return 0;
 }
@@ -255,6 +290,7 @@ static enum ota_err run(struct fixture *fixture, struct fetch_progress *ret_prog
 	}
 	fetch_progress(fetch, ret_progress);
 	fetch_free(fetch);
+	assert_false(fixture->bulk_is_open);
 	return err;
 }
 
@@ -340,7 +376,7 @@ static void three_bad_segments_in_a_row_drop_their_source(void **state)
 	struct fetch_progress progress;
 
 	fixture->plan.base_size = 0;
-	fixture->plan.source_count = 2;
+	use_bulk(fixture);
 	fixture->stores[0].spoilt_blob = 1;
 	fixture->stores[0].spoilt_from = fixture->packs[0].size / 2;
 	fixture->stores[0].spoilt_to = UINT64_MAX;
@@ -374,9 +410,9 @@ static void an_index_that_is_not_the_signed_one_is_refused(void **state)
 	fixture->stores[0].spoilt_blob = 0;
 	fixture->stores[0].spoilt_to = 1;
 	assert_int_equal(run(fixture, &progress, &why), OTA_SEGMENT_HASH_MISMATCH);
-	assert_contains(why.text, "the index from first");
+	assert_contains(why.text, "first: the index is not the one");
 	assert_int_equal(fixture->writes, 0);
-	fixture->plan.source_count = 2;
+	use_bulk(fixture);
 	assert_fetched(fixture, &progress);
 }
 
@@ -388,7 +424,7 @@ static void a_refusal_goes_on_with_the_next_source(void **state)
 
 	fixture->stores[0].refuses = true;
 	assert_int_equal(run(fixture, &progress, &why), OTA_CHUNK_REFUSED);
-	fixture->plan.source_count = 2;
+	use_bulk(fixture);
 	assert_fetched(fixture, &progress);
 	assert_string_equal(progress.source, "second");
 }
@@ -399,9 +435,74 @@ static void silence_goes_on_with_the_next_source(void **state)
 	struct fetch_progress progress;
 
 	fixture->stores[0].silent = true;
-	fixture->plan.source_count = 2;
+	use_bulk(fixture);
 	assert_fetched(fixture, &progress);
 	assert_int_equal(progress.last.err, OTA_DOWNLOAD_STALLED);
+}
+
+static void what_is_small_comes_over_the_own_connection(void **state)
+{
+	struct fixture *fixture = *state;
+	struct fetch_progress progress;
+
+	use_bulk(fixture);
+	fixture->plan.base_size = 0;
+	fixture->plan.supply.threshold = fixture->packs[0].size + 1;
+	assert_fetched(fixture, &progress);
+	assert_string_equal(progress.source, "second");
+	assert_int_equal(fixture->stores[0].served, 0);
+	memset(fixture->target.at, 3, IMAGE_SIZE);
+	fixture->stores[1].served = 0;
+	fixture->plan.supply.threshold = fixture->packs[0].size;
+	assert_fetched(fixture, &progress);
+	assert_string_equal(progress.source, "first");
+	/* The index is small, whatever the image is. */
+	assert_int_equal(fixture->stores[1].served, SEGMENTS * DIGEST_SIZE);
+}
+
+/* A lie now and then is no row of three, and the only pack must still come whole. */
+static void every_other_segment_a_lie_costs_the_server_its_place(void **state)
+{
+	struct fixture *fixture = *state;
+	struct fetch_progress progress;
+
+	use_bulk(fixture);
+	fixture->plan.pack_count = 1;
+	fixture->plan.base_size = 0;
+	fixture->stores[0].spoilt_blob = 1;
+	fixture->stores[0].spoilt_from = fixture->packs[0].size / 2;
+	fixture->stores[0].spoilt_to = fixture->stores[0].spoilt_from + 1;
+	assert_fetched(fixture, &progress);
+	assert_string_equal(progress.source, "second");
+	assert_int_equal(progress.dropped, 1);
+}
+
+static void a_lie_in_a_delta_is_not_taken_for_a_damaged_base(void **state)
+{
+	struct fixture *fixture = *state;
+	struct fetch_progress progress;
+
+	use_bulk(fixture);
+	fixture->stores[0].spoilt_blob = 2;
+	fixture->stores[0].spoilt_from = fixture->packs[1].size / 2;
+	fixture->stores[0].spoilt_to = fixture->stores[0].spoilt_from + 8;
+	assert_fetched(fixture, &progress);
+	assert_string_equal(progress.source, "second");
+	/* The delta's few groups again, and nothing of the large pack. */
+	assert_in_range(fixture->stores[1].served, 1, fixture->packs[1].size);
+}
+
+/* The base is what it is, from whichever source the delta comes. */
+static void a_damaged_base_costs_a_server_nothing(void **state)
+{
+	struct fixture *fixture = *state;
+	struct fetch_progress progress;
+
+	use_bulk(fixture);
+	fixture->base.at[3 * SEGMENT + 9] ^= 1;
+	fixture->base.at[9 * SEGMENT + 9] ^= 1;
+	assert_fetched(fixture, &progress);
+	assert_string_equal(progress.source, "first");
 }
 
 static void a_full_slot_ends_it_with_its_own_name(void **state)
@@ -410,7 +511,7 @@ static void a_full_slot_ends_it_with_its_own_name(void **state)
 	struct fetch_progress progress;
 	struct ota_why why = {0};
 
-	fixture->plan.source_count = 2;
+	use_bulk(fixture);
 	fixture->write_error = OTA_INSUFFICIENT_STORAGE;
 	assert_int_equal(run(fixture, &progress, &why), OTA_INSUFFICIENT_STORAGE);
 	assert_int_equal(fixture->stores[1].served, 0);
@@ -456,6 +557,10 @@ int main(void)
 		FRESH(an_index_that_is_not_the_signed_one_is_refused),
 		FRESH(a_refusal_goes_on_with_the_next_source),
 		FRESH(silence_goes_on_with_the_next_source),
+		FRESH(what_is_small_comes_over_the_own_connection),
+		FRESH(every_other_segment_a_lie_costs_the_server_its_place),
+		FRESH(a_lie_in_a_delta_is_not_taken_for_a_damaged_base),
+		FRESH(a_damaged_base_costs_a_server_nothing),
 		FRESH(a_full_slot_ends_it_with_its_own_name),
 		FRESH(an_offer_without_a_usable_pack_is_refused),
 		FRESH(impossible_sizes_are_refused),
