@@ -12,14 +12,26 @@ KNOWN = 100_000
 TURNS = 20
 
 
+def busy_us(alice):
+    """What commands have taken of the broker's time: what is long goes on at its ticks."""
+    callbacks = alice.ask("status")["callbacks"]
+    return callbacks["command"]["total_us"] + callbacks["tick"]["total_us"]
+
+
 def timed(alice, verb, args):
-    """Milliseconds of one command by the plugin's own clock: the mean of several."""
-    before = alice.ask("status")["callbacks"]["command"]
+    """Milliseconds of one command by the plugin's own clock, and until its answer is there: the
+    means of several."""
+    before, start = busy_us(alice), time.monotonic()
     for _ in range(TURNS):
         alice.ask(verb, args, 60)
-    after = alice.ask("status")["callbacks"]["command"]
+    seconds = time.monotonic() - start
     # Among them is one `status`, which costs a few microseconds.
-    return (after["total_us"] - before["total_us"]) / 1000 / TURNS
+    return (busy_us(alice) - before) / 1000 / TURNS, seconds * 1000 / TURNS
+
+
+def tell(stage, what, took, most):
+    stage.bound(what, took[0], "ms", most)
+    stage.note(f"{what}: answered after {took[1]:.1f} ms")
 
 
 def main():
@@ -42,19 +54,22 @@ def main():
         stage.figure("memory of the plugin for each", status["memory_bytes"] / KNOWN, "bytes")
         release = stage.trust.release("thermo", 1, envelope)
         took = timed(alice, "release.create", {"release": release, "dry_run": True})
-        stage.bound("dry run over all", took, "ms", 20)
+        tell(stage, "dry run over all", took, 20)
         took = timed(alice, "device.list", {"product": "thermo", "limit": 100,
                                                "after": "known-050000"})
-        stage.bound("a page of the device list", took, "ms", 5)
+        tell(stage, "a page of the device list", took, 5)
         took = timed(alice, "device.list", {"product": "thermo", "limit": 100,
                                                "search": "099999"})
-        stage.bound("a search through all", took, "ms", 20)
+        tell(stage, "a search through all", took, 20)
         alice.ask("release.create", {"release": release, "override": True}, 60)
         time.sleep(3)
         callbacks = alice.ask("status")["callbacks"]
         for name in ("command", "tick", "acl"):
             stage.note(f"{name}: p99 {callbacks[name]['p99_us']} µs, "
-                       f"max {callbacks[name]['max_us']} µs")
+                       f"max {callbacks[name]['max_us']} µs by the wall clock, "
+                       f"{callbacks[name]['max_cpu_us']} µs of CPU time")
+        stage.bound("the longest callback, of CPU time", max(
+            one["max_cpu_us"] for one in callbacks.values()) / 1000, "ms", 20)
 
 
 if __name__ == "__main__":
