@@ -167,7 +167,7 @@ static enum ota_err close_gap(struct write *write, struct digest_stream *hash,
 		uint64_t left = write->end - from;
 		size_t now = left < COPY_BYTES ? (size_t)left : COPY_BYTES;
 		enum ota_err err = file_pread_all(write->fd, buffer, now, from, why);
-		if (!err)
+		if (!err && to != from) /* a pack of single segments is in place already */
 			err = file_pwrite_all(write->fd, buffer, now, to, why);
 		if (!err)
 			err = digest_stream_add(hash, buffer, now, why);
@@ -236,8 +236,11 @@ enum ota_err pack_write(const struct pack_image *image, const struct pack_image 
 		return ota_fail(why, OTA_OUT_OF_MEMORY, "no memory for the pack's table");
 	write.table = table;
 	write.spool = write.end = PACK_HEADER_SIZE + table_max;
-	enum ota_err err =
-		digest_of(image->bytes, (size_t)image->size, &write.header.image, why);
+	enum ota_err err = OTA_OK;
+	if (write.options.image_digest)
+		write.header.image = *write.options.image_digest;
+	else
+		err = digest_of(image->bytes, (size_t)image->size, &write.header.image, why);
 	if (!err && base) {
 		write.header.base_size = base->size;
 		err = digest_of(base->bytes, (size_t)base->size, &write.header.base, why);

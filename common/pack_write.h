@@ -15,9 +15,10 @@ struct pack_stage_progress {
 };
 
 struct pack_write_options {
-	uint32_t segment_size; /* 0: 256 KiB */
-	int level;	       /* effort 1 … 22 as of zstd; 0: 19 */
-	unsigned threads;      /* 1 or 2; 0: 1. Does not change the bytes. */
+	uint32_t segment_size;		   /* 0: 256 KiB */
+	int level;			   /* effort 1 … 22 as of zstd; 0: 19 */
+	unsigned threads;		   /* 1 or 2; 0: 1. Does not change the bytes. */
+	const struct digest *image_digest; /* of the image, where it is known; NULL: computed */
 	/* Called now and then from the calling thread; false stops with OTA_BUSY. NULL: none.
 	 */
 	bool (*progress)(void *ctx, struct pack_stage_progress progress);
@@ -38,8 +39,9 @@ enum ota_err pack_image_open(const char *path, struct pack_image *ret_image,
 void pack_image_close(struct pack_image *image); /* a zeroed one is fine */
 
 /* Segment hashes, one after another (the index blob, which the caller frees), and the digests
- * that the manifest wants. segment_size 0: 256 KiB. OTA_SIZE_MISMATCH for sizes no manifest may
- * have. */
+ * that the manifest wants. segment_size 0: 256 KiB. `image_digest` is what a manifest says of
+ * the image (NULL: it is computed): an index whose digest is the manifest's proves it.
+ * OTA_SIZE_MISMATCH for sizes no manifest may have. */
 struct pack_index {
 	uint8_t *bytes;
 	size_t size;
@@ -48,7 +50,8 @@ struct pack_index {
 	struct digest image;
 };
 enum ota_err pack_index_make(const struct pack_image *image, uint32_t segment_size,
-			     struct pack_index *ret_index, struct ota_why *why) OTA_CHECKED;
+			     const struct digest *image_digest, struct pack_index *ret_index,
+			     struct ota_why *why) OTA_CHECKED;
 void pack_index_done(struct pack_index *index);
 
 /* Writes a pack of `image` against `base` (NULL: none) to fd, an empty regular file open for

@@ -35,7 +35,8 @@ void pack_image_close(struct pack_image *image)
 }
 
 enum ota_err pack_index_make(const struct pack_image *image, uint32_t segment_size,
-			     struct pack_index *ret_index, struct ota_why *why)
+			     const struct digest *image_digest, struct pack_index *ret_index,
+			     struct ota_why *why)
 {
 	if (!segment_size)
 		segment_size = PACK_SEGMENT_SIZE_DEFAULT;
@@ -61,7 +62,9 @@ enum ota_err pack_index_make(const struct pack_image *image, uint32_t segment_si
 		memcpy(bytes + (size_t)i * DIGEST_SIZE, digest.bytes, DIGEST_SIZE);
 	}
 	enum ota_err err = digest_of(bytes, index.size, &index.digest, why);
-	if (!err)
+	if (image_digest)
+		index.image = *image_digest;
+	else if (!err)
 		err = digest_of(image->bytes, (size_t)image->size, &index.image, why);
 	if (err)
 		return err;

@@ -68,10 +68,11 @@ static enum ota_err check_image(struct push *push, struct ota_why *why)
 				push->firmware.component_count);
 	err = pack_image_open(push->path, &push->image, why);
 	if (!err)
-		err = pack_index_make(&push->image, component->segment_size, &push->index, why);
+		err = pack_index_make(&push->image, component->segment_size, &component->sha256,
+				      &push->index, why);
 	if (err)
 		return err;
-	if (!digest_equal(&push->index.image, &component->sha256) ||
+	if (push->image.size != component->size ||
 	    !digest_equal(&push->index.digest, &component->index.sha256))
 		return ota_fail(why, OTA_IMAGE_HASH_MISMATCH,
 				"'%s' is not the image that was signed as version %s; sign it "
@@ -141,6 +142,7 @@ static enum ota_err send_pack(struct push *push, const struct pack_image *base,
 	struct pack_write_options options = {
 		.segment_size = push->firmware.components[0].segment_size,
 		.threads = 2,
+		.image_digest = &push->index.image,
 		.progress = show_packing,
 		.ctx = &push->bar,
 	};

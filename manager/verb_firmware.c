@@ -165,7 +165,7 @@ static enum ota_err fill_component(const struct arguments *arguments, const char
 			why, OTA_BAD_REQUEST,
 			"--component and --slot-class: allowed are 1 to 32 of a-z 0-9 _ -");
 	if (!err)
-		err = pack_index_make(&image, component->segment_size, &index, why);
+		err = pack_index_make(&image, component->segment_size, NULL, &index, why);
 	if (!err) {
 		component->size = image.size;
 		component->sha256 = index.image;

@@ -124,13 +124,11 @@ static struct upload_job *job_new(struct upload *upload, size_t len,
 				  enum worker_step (*run)(struct worker_job *),
 				  void (*done)(struct worker_job *))
 {
-	struct upload_job *job = calloc(1, sizeof(*job) + len);
+	struct upload_job *job = malloc(sizeof(*job) + len);
 
 	if (job) {
-		job->job.run = run;
-		job->job.done = done;
-		job->upload = upload;
-		job->len = len;
+		*job = (struct upload_job){
+			.job = {.run = run, .done = done}, .upload = upload, .len = len};
 		upload->jobs++;
 	}
 	return job;

@@ -172,7 +172,7 @@ static enum ota_err pack_image(struct packing *packing, struct ota_why *why)
 	path_of(packing->spool, packing->name, "index", path);
 	err = pack_image_open(part, &image, why);
 	if (!err)
-		err = pack_index_make(&image, 0, &index, why);
+		err = pack_index_make(&image, 0, NULL, &index, why);
 	if (!err && !digest_equal(&index.image, &packing->expected)) {
 		unlink(part);
 		err = ota_fail(why, OTA_IMAGE_HASH_MISMATCH,

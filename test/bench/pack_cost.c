@@ -90,7 +90,7 @@ static enum ota_err measure(struct device *device, bool has_base, int fd, struct
 	double made = cpu_seconds() - start;
 	getrusage(RUSAGE_SELF, &peak);
 	if (!err)
-		err = pack_index_make(&device->image, 0, &index, why);
+		err = pack_index_make(&device->image, 0, NULL, &index, why);
 	if (!err && has_base)
 		err = digest_of(device->base.bytes, (size_t)device->base.size, &expected.base,
 				why);

@@ -124,7 +124,7 @@ static void make_image(struct sim_goods *of, unsigned image)
 		memcpy(of->image + i, &word, 8);
 	}
 	const struct pack_image bytes = {of->image, of->size};
-	must(pack_index_make(&bytes, SEGMENT, &of->index, &why), &why);
+	must(pack_index_make(&bytes, SEGMENT, NULL, &of->index, &why), &why);
 	of->digest = of->index.image;
 	AUTO_CLOSE int file = memfd_create("pack", MFD_CLOEXEC);
 	must(pack_write(&bytes, NULL, &options, file, &of->packed, &why), &why);

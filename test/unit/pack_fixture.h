@@ -169,7 +169,8 @@ static inline struct fixture_device fixture_device(struct bytes image, struct by
 	struct fixture_device device = {.base = base, .segment_size = segment_size};
 	struct pack_image as_image = {image.at, image.size};
 	struct ota_why why = {0};
-	assert_int_equal(pack_index_make(&as_image, segment_size, &device.index, &why), OTA_OK);
+	assert_int_equal(pack_index_make(&as_image, segment_size, NULL, &device.index, &why),
+			 OTA_OK);
 	device.slot = (struct bytes){calloc(1, image.size), image.size};
 	assert_non_null(device.slot.at);
 	*ret_expected = (struct pack_expected){
