@@ -198,6 +198,35 @@ def test_an_agent_that_is_killed_at_any_call_finishes_its_update(
 
 # --- the broker ---
 
+PASSAGE = ["downloading", "downloaded", "verified", "installing", "installed", "restarting",
+           "trial", "succeeded"]
+
+
+def stored_reports(alice, device, number):
+    """What the device itself has said of the release and the store has kept, oldest first."""
+    rows, after = [], {}
+    while True:
+        page = alice.ask("device.log", {"device": device, "release": number, "limit": 100, **after})
+        rows += page["items"]
+        if "next" not in page:
+            return [row for row in reversed(rows) if row["seq"]]
+        after = {"after": page["next"]}
+
+
+def check_reports(alice, device, number, first_seq, size, kills):
+    """None is lost: numbers and states have no gap; none is doubled; and hardly a byte was
+    fetched twice. Returns the number that the next report should have."""
+    told = stored_reports(alice, device, number)
+    seqs = [row["seq"] for row in told]
+    assert sorted(seqs) == list(range(first_seq, first_seq + len(seqs))), (device, number, told)
+    states = [row["state"] for row in told]
+    assert [state for state in PASSAGE if state in states] == PASSAGE, states
+    assert all(states.count(state) == 1 for state in PASSAGE[1:]), states
+    fetched = max(row.get("fetched", 0) for row in told)
+    assert size <= fetched <= size + kills * (1 << 20), (device, fetched, kills)
+    return first_seq + len(seqs)
+
+
 def test_updates_survive_a_broker_that_is_killed_again_and_again(alice, agents, trust, product,
                                                                  broker):
     """The real plugin, killed while agents fetch, install, prove and report."""
@@ -207,8 +236,10 @@ def test_updates_survive_a_broker_that_is_killed_again_and_again(alice, agents, 
     fleet = [agents(name, settings={"rate_limit": rate, "confirm_timeout": "60s",
                                     "log_level": "info"}).start()
              for name in ("b1", "b2")]
+    next_seq = {agent.device: 1 for agent in fleet}
     while killed < BROKER_KILLS:
         version += 1
+        before = killed
         new = Image(product, f"{version}.0", filler(1_500_000, version))
         number = alice.release(trust, alice.push(trust, new), product)["number"]
         alice.close()
@@ -225,5 +256,8 @@ def test_updates_survive_a_broker_that_is_killed_again_and_again(alice, agents, 
             assert updates["version"] == new.version
             assert updates["update"]["state"] == "succeeded", updates
             assert updates["update"]["release"] == number
+            next_seq[agent.device] = check_reports(alice, agent.device, number,
+                                                   next_seq[agent.device], len(new.bytes),
+                                                   killed - before)
     print(f"\n{killed} kills of the broker over {version - 1} releases to {len(fleet)} devices, "
-          f"every update ended well")
+          f"every update ended well, {sum(next_seq.values()) - len(fleet)} reports stored once each")
