@@ -18,6 +18,7 @@ struct worker {
 	pthread_mutex_t lock;
 	pthread_cond_t wake;
 	bool started, stopping, nudged;
+	bool idle; /* its thread waits for work: who brings some has to signal */
 	struct job_list waiting, finished;
 	struct job_list handing; /* the polling thread's: finished, done() still to be called */
 	atomic_bool has_finished;
@@ -114,49 +115,79 @@ static void hand_back(struct worker *worker, struct job_list *done, struct job_l
 		list_add(&worker->waiting, job);
 }
 
-/* Until there is work; meanwhile the other thread is woken until it has come. A signal that
- * finds it awake, on its way to sleep, is lost: hence again and again. */
-static void rest(struct worker *worker)
+static void wake_other(const struct worker *worker)
+{
+	if (worker->wake_other.call)
+		worker->wake_other.call(worker->wake_other.ctx);
+}
+
+/* Waits to be signalled, at most so long; false when that time has passed. */
+static bool sleep_ms(struct worker *worker, unsigned ms)
 {
 	struct timespec until;
 
-	if (!worker->wake_other.call || (!worker->finished.first && !worker->nudged)) {
-		pthread_cond_wait(&worker->wake, &worker->lock);
-		return;
-	}
 	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_nsec += WORKER_WAKE_MS * 1000000;
+	until.tv_nsec += ms * 1000000l;
 	if (until.tv_nsec >= 1000000000) {
 		until.tv_nsec -= 1000000000;
 		until.tv_sec++;
 	}
-	pthread_cond_timedwait(&worker->wake, &worker->lock, &until);
-	if (worker->finished.first || worker->nudged)
-		worker->wake_other.call(worker->wake_other.ctx);
+	return pthread_cond_timedwait(&worker->wake, &worker->lock, &until) == 0;
+}
+
+/* Until there is work; meanwhile the other thread is woken until it has come. A signal that
+ * finds it awake, on its way to sleep, is lost: hence again and again. */
+static void rest(struct worker *worker)
+{
+	worker->idle = true;
+	if (!worker->wake_other.call || (!worker->finished.first && !worker->nudged)) {
+		pthread_cond_wait(&worker->wake, &worker->lock);
+	} else {
+		sleep_ms(worker, WORKER_WAKE_MS);
+		if (worker->finished.first || worker->nudged)
+			wake_other(worker);
+	}
+	worker->idle = false;
+}
+
+/* When jobs come faster than transactions end, a short wait makes the next one larger and each
+ * job cheaper: a transaction costs as much as some twenty rows. The other thread has its hands
+ * full then, and is left alone unless it does not come. */
+static void gather(struct worker *worker)
+{
+	while (!worker->stopping && worker->waiting.count < WORKER_GATHERED &&
+	       sleep_ms(worker, WORKER_GATHER_MS))
+		;
+	if (worker->finished.first)
+		wake_other(worker);
 }
 
 static void *worker_main(void *place)
 {
 	struct worker *worker = place;
 	struct job_list batch, done, again;
+	bool crowded = false;
 
 	list_init(&batch);
 	list_init(&done);
 	list_init(&again);
 	pthread_mutex_lock(&worker->lock);
 	for (;;) {
+		if (crowded)
+			gather(worker);
 		while (!worker->waiting.first && !worker->stopping)
 			rest(worker);
 		if (!worker->waiting.first)
 			break;
 		while (worker->waiting.first && batch.count < WORKER_BATCH_MAX)
 			list_add(&batch, list_take(&worker->waiting));
+		crowded = batch.count >= WORKER_CROWD;
 		pthread_mutex_unlock(&worker->lock);
 		run_batch(worker, &batch, &done, &again);
 		pthread_mutex_lock(&worker->lock);
 		hand_back(worker, &done, &again);
-		if (worker->wake_other.call)
-			worker->wake_other.call(worker->wake_other.ctx);
+		if (!crowded)
+			wake_other(worker);
 	}
 	pthread_mutex_unlock(&worker->lock);
 	return NULL;
@@ -237,7 +268,8 @@ void worker_push(struct worker *worker, struct worker_job *job)
 	job->err = OTA_OK;
 	pthread_mutex_lock(&worker->lock);
 	list_add(&worker->waiting, job);
-	pthread_cond_signal(&worker->wake);
+	if (worker->idle)
+		pthread_cond_signal(&worker->wake);
 	pthread_mutex_unlock(&worker->lock);
 }
 

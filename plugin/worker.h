@@ -14,6 +14,10 @@
 #include <stdint.h>
 
 #define WORKER_BATCH_MAX 2000u /* jobs in one transaction */
+/* After a batch of this many the next one is gathered for so long, or up to so many jobs. */
+#define WORKER_CROWD	 16u
+#define WORKER_GATHER_MS 2u
+#define WORKER_GATHERED	 500u
 #define WORKER_POLL_US	 2000u /* of the broker's time that handing over may take at once */
 
 enum worker_step {

@@ -22,7 +22,7 @@ struct fleet_options {
 	uint64_t install_ms, restart_ms, defer_ms, confirm_ms, timeout_ms, backoff_ms,
 		backoff_max_ms, every_ms, for_ms, linger_ms;
 	uint64_t flood, flood_size, https_least, echo_ms;
-	bool https;
+	bool https, raw_full;
 	bool closed; /* the download gate */
 	bool mute;
 	bool commands;

@@ -93,6 +93,8 @@ static const struct option_row rows[] = {
 	 "No OTA: only subscribe to THIS/<device> and count."},
 	{"raw-shards", OPTION_NUMBER, AT(raw_shards), 0, 65536, "0", NULL,
 	 "… to THIS/<shard of so many> instead."},
+	{"raw-full", OPTION_BOOL, AT(raw_full), 0, 0, "false", NULL,
+	 "… to four topics shaped like those of a device instead."},
 	{"mute", OPTION_BOOL, AT(mute), 0, 0, "false", NULL,
 	 "Offers are counted, and nothing is done about them but to end when they are cancelled."},
 	{"flood", OPTION_NUMBER, AT(flood), 0, 1000000000, "0", NULL,

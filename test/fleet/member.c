@@ -223,25 +223,38 @@ static void say_connect(struct fleet *fleet, struct member *member)
 	member->ping_ms = fleet->now_ms + fleet->options.keepalive_s * 800;
 }
 
+/* What a client without OTA subscribes to: one topic, or four in the shape of a device's. */
+static unsigned raw_topics(const struct fleet *fleet, const struct member *member,
+			   char topics[4][TOPIC_SIZE])
+{
+	const char *raw = fleet->options.raw, *name = member->name;
+	uint64_t shards = fleet->options.raw_shards;
+	if (fleet->options.raw_full) {
+		snprintf(topics[0], TOPIC_SIZE, "%s/v1/d/%s/offer", raw, name);
+		snprintf(topics[1], TOPIC_SIZE, "%s/v1/d/%s/control", raw, name);
+		snprintf(topics[2], TOPIC_SIZE, "%s/v1/d/%s/chunk", raw, name);
+		snprintf(topics[3], TOPIC_SIZE, "%s/v1/p/%s/release/%u", raw,
+			 fleet->options.product, name_shard(name, 256));
+		return 4;
+	}
+	if (shards)
+		snprintf(topics[0], TOPIC_SIZE, "%s/%u", raw,
+			 name_shard(name, (uint32_t)shards));
+	else
+		snprintf(topics[0], TOPIC_SIZE, "%s/%s", raw, name);
+	return 1;
+}
+
 static void say_subscribe(struct fleet *fleet, struct member *member)
 {
 	static const enum topic_kind kinds[] = {TOPIC_OFFER, TOPIC_CONTROL_DEVICE, TOPIC_CHUNK};
-	char topics[3][TOPIC_SIZE];
-	const char *list[3] = {topics[0], topics[1], topics[2]};
+	char topics[4][TOPIC_SIZE];
+	const char *list[4] = {topics[0], topics[1], topics[2], topics[3]};
 	unsigned count = 3;
-	if (fleet->options.raw) {
-		count = 1;
-		uint64_t shards = fleet->options.raw_shards;
-		if (shards)
-			snprintf(topics[0], TOPIC_SIZE, "%s/%u", fleet->options.raw,
-				 name_shard(member->name, (uint32_t)shards));
-		else
-			snprintf(topics[0], TOPIC_SIZE, "%s/%s", fleet->options.raw,
-				 member->name);
-	} else {
-		for (unsigned i = 0; i < count; i++)
-			topic_of(kinds[i], member->name, topics[i]);
-	}
+	if (fleet->options.raw)
+		count = raw_topics(fleet, member, topics);
+	for (unsigned i = 0; i < count && !fleet->options.raw; i++)
+		topic_of(kinds[i], member->name, topics[i]);
 	packet_subscribe(&member->wire.out, member_next_id(member), list, count, 1);
 	set_phase(fleet, member, MEMBER_SUBSCRIBE);
 }
