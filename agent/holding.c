@@ -18,6 +18,7 @@ enum ota_err holding_init(struct holding *holding, const struct firmware_compone
 	*holding = (struct holding){.component = component};
 	holding->count = pack_segment_count(component->size, component->segment_size);
 	holding->missing = holding->count;
+	scan_begin(&holding->scan, holding->count);
 	holding->index = malloc(component->index.size);
 	holding->have = calloc(1, holding->count / 8 + 1);
 	if (holding->index && holding->have)
@@ -62,25 +63,31 @@ enum ota_err holding_scan(struct holding *holding, const struct slots *slots, un
 			  struct ota_why *why)
 {
 	const uint32_t size = holding->component->segment_size;
-	const uint32_t segment = holding->scanned;
-	const uint32_t len = length_of(holding, segment);
+	uint32_t segment;
 
+	holding->is_scanned = !scan_next(&holding->scan, &segment);
+	if (holding->is_scanned) {
+		free(TAKE(holding->segment));
+		return OTA_OK;
+	}
 	if (!holding->segment)
 		holding->segment = malloc(size);
 	if (!holding->segment)
 		return ota_fail(why, OTA_OUT_OF_MEMORY, "a segment");
-	if (!slots->read(slots->ctx, SLOT_TARGET, part, (uint64_t)segment * size,
-			 holding->segment, len, NULL) &&
-	    holding_is_good(holding, segment, holding->segment, len))
-		holding_mark(holding, segment);
-	if (++holding->scanned == holding->count)
-		free(TAKE(holding->segment));
+	const uint32_t len = length_of(holding, segment);
+	if (holding_has(holding, segment) ||
+	    slots->read(slots->ctx, SLOT_TARGET, part, (uint64_t)segment * size,
+			holding->segment, len, NULL) ||
+	    !holding_is_good(holding, segment, holding->segment, len))
+		return OTA_OK;
+	holding_mark(holding, segment);
+	scan_found(&holding->scan);
 	return OTA_OK;
 }
 
 bool holding_is_scanned(const struct holding *holding)
 {
-	return holding->scanned == holding->count;
+	return holding->is_scanned;
 }
 
 bool holding_has(const struct holding *holding, uint32_t segment)

@@ -3,12 +3,14 @@
 #pragma once
 
 #include "document.h"
+#include "scan.h"
 #include "slot.h"
 
 struct holding {
 	const struct firmware_component *component;
 	uint32_t count, missing; /* segments */
-	uint32_t scanned;
+	struct scan scan;
+	bool is_scanned;
 	uint64_t done;	/* bytes that are there */
 	uint8_t *index; /* count × DIGEST_SIZE, once verified or while it comes */
 	size_t index_len;
@@ -23,7 +25,8 @@ void holding_done(struct holding *holding);
 /* The next bytes of the index; the last ones must make it the one that the firmware names. */
 enum ota_err holding_take_index(struct holding *holding, const uint8_t *bytes, size_t len,
 				bool *ret_is_whole, struct ota_why *why) OTA_CHECKED;
-/* Hashes one more segment of the slot; what cannot be read is missing. */
+/* Hashes one more segment of the slot, where that is worth it (scan.h); what cannot be read is
+ * missing. */
 enum ota_err holding_scan(struct holding *holding, const struct slots *slots, unsigned part,
 			  struct ota_why *why) OTA_CHECKED;
 bool holding_is_scanned(const struct holding *holding);

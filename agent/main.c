@@ -1,6 +1,7 @@
 /* ota-agent: a thin main over libotaagent, and its few verbs. */
 #include "config.h"
 #include "file.h"
+#include "lean.h"
 #include "local.h"
 #include "logbook.h"
 #include "notify.h"
@@ -28,6 +29,18 @@ static void on_watchdog(void *ctx)
 {
 	(void)ctx;
 	notify_say("WATCHDOG=1");
+}
+
+/* What the offer's checks needed is not needed while bytes come in. */
+static void on_event(void *ctx, const char *state, unsigned long long release,
+		     const char *version, const struct ota_why *why)
+{
+	(void)ctx;
+	(void)release;
+	(void)version;
+	(void)why;
+	if (!strcmp(state, "downloading"))
+		lean_give_back();
 }
 
 static int complain(const struct ota_why *why)
@@ -70,6 +83,7 @@ static int run(const char *path)
 {
 	struct ota_agent_config *config = NULL;
 	struct sigaction action = {.sa_handler = on_signal};
+	const struct ota_agent_callbacks callbacks = {.on_event = on_event};
 	struct ota_why why = {0};
 	enum ota_err err = ota_agent_config_new(&config, &why);
 
@@ -79,8 +93,10 @@ static int run(const char *path)
 		ota_agent_config_free(config);
 		return complain(&why);
 	}
-	if (ota_agent_new(config, NULL, NULL, &running, &why))
+	lean_begin();
+	if (ota_agent_new(config, &callbacks, NULL, &running, &why))
 		return complain(&why);
+	lean_give_back();
 	sigemptyset(&action.sa_mask);
 	sigaction(SIGTERM, &action, NULL);
 	sigaction(SIGINT, &action, NULL);

@@ -15,6 +15,8 @@
 #include <fcntl.h>
 #include <string.h>
 
+#define DIRECT_ALIGN 4096u /* of buffers and offsets: no medium's sectors are larger */
+
 static enum boot_slot image_running(void *ctx)
 {
 	const struct slot_image *image = ctx;
@@ -248,13 +250,34 @@ static enum ota_err image_finish(void *ctx, unsigned part, struct ota_why *why)
 	return OTA_OK;
 }
 
+/* Reads past the page cache where the file system can: what a cache still holds is no evidence,
+ * and what the application has there stays. The end, and what cannot be read so, is read
+ * through `file`, whose cache was dropped. *direct is -1 where there is no such handle, or no
+ * longer. */
+static enum ota_err image_read_medium(const struct disk *disk, int *direct, int file,
+				      uint8_t *block, uint64_t at, size_t *len,
+				      struct ota_why *why)
+{
+	if (*direct >= 0 && *len >= DIRECT_ALIGN) {
+		size_t whole = *len - *len % DIRECT_ALIGN;
+
+		if (!disk_read(disk, *direct, block, whole, at, NULL)) {
+			*len = whole;
+			return OTA_OK;
+		}
+		disk->close(disk->ctx, *direct);
+		*direct = -1;
+	}
+	return disk_read(disk, file, block, *len, at, why);
+}
+
 /* Hashes [0, size) of an open file as it stands on the medium. */
-static enum ota_err image_hash(const struct disk *disk, int file, uint64_t size,
+static enum ota_err image_hash(const struct disk *disk, int *direct, int file, uint64_t size,
 			       const struct slot_watch *watch, struct digest *ret_digest,
 			       struct ota_why *why)
 {
 	struct digest_stream *stream = NULL;
-	AUTO_FREE uint8_t *block = malloc(SLOT_READ_SIZE);
+	AUTO_FREE uint8_t *block = aligned_alloc(DIRECT_ALIGN, SLOT_READ_SIZE);
 
 	if (!block)
 		return ota_fail(why, OTA_OUT_OF_MEMORY, "reading a slot");
@@ -264,7 +287,7 @@ static enum ota_err image_hash(const struct disk *disk, int file, uint64_t size,
 	enum ota_err err = digest_stream_new(&stream, why);
 	for (uint64_t at = 0; !err && at < size;) {
 		size_t len = size - at < SLOT_READ_SIZE ? (size_t)(size - at) : SLOT_READ_SIZE;
-		err = disk_read(disk, file, block, len, at, why);
+		err = image_read_medium(disk, direct, file, block, at, &len, why);
 		if (!err)
 			err = digest_stream_add(stream, block, len, why);
 		at += len;
@@ -302,8 +325,11 @@ static enum ota_err image_hash_slot(struct slot_image *image, enum slot_which wh
 			       (unsigned long long)there, (unsigned long long)*size);
 	if (!err && *size == 0)
 		*size = there;
+	int direct = err ? -1 : disk->open(disk->ctx, path, O_RDONLY | O_DIRECT, 0);
 	if (!err)
-		err = image_hash(disk, file, *size, watch, ret_digest, why);
+		err = image_hash(disk, &direct, file, *size, watch, ret_digest, why);
+	if (direct >= 0)
+		disk->close(disk->ctx, direct);
 	disk->close(disk->ctx, file);
 	return err ? ota_context(why, err, "the slot '%s'", path) : OTA_OK;
 }

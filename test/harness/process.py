@@ -126,3 +126,8 @@ class Process:
     def resident_bytes(self, key="VmRSS"):
         text = Path(f"/proc/{self.pid}/status").read_text()
         return int(re.search(rf"^{key}:\s+(\d+) kB", text, re.M).group(1)) * 1024
+
+    def private_bytes(self):
+        """What no other process could share with it."""
+        text = Path(f"/proc/{self.pid}/smaps_rollup").read_text()
+        return int(re.search(r"^Private_Dirty:\s+(\d+) kB", text, re.M).group(1)) * 1024

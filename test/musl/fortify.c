@@ -1,5 +1,5 @@
-/* The checked functions that objects compiled for glibc call and musl has not: for a paho that was
- * not compiled for musl (build.sh). The sizes are known to be large enough there. */
+/* The checked functions that objects compiled for glibc call and musl has not: for a paho that
+ * was not compiled for musl (build.sh). The sizes are known to be large enough there. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
