@@ -45,7 +45,6 @@ void attempt_count(struct update *update, int sign)
 		tally->reverted += by;
 	if (update->error)
 		count_error(update->release, update, sign);
-	update->release->dirty = true;
 }
 
 struct update *attempt_new(struct engine *engine, struct device *device,
@@ -115,6 +114,11 @@ static uint64_t silence_ms(const struct engine *engine, const struct update *upd
 	return own ? own : update->release->document.thresholds.silence_s * 1000;
 }
 
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
 /* When an update that nobody touches any more stops to be "in progress": each state has one. */
 void attempt_deadline(struct engine *engine, struct update *update)
 {
@@ -137,10 +141,10 @@ void attempt_deadline(struct engine *engine, struct update *update)
 		due = update->changed_ms + engine->limits.gate_ms;
 		break;
 	case UPDATE_RESTARTING:
-		if (!(update->flags & UPDATE_OVERDUE) && engine->limits.restart_ms < silence)
-			due = update->changed_ms + engine->limits.restart_ms;
-		else
-			due = update->changed_ms + silence;
+		due = update->changed_ms +
+		      (update->flags & UPDATE_OVERDUE
+			       ? silence
+			       : earlier(engine->limits.restart_ms, silence));
 		break;
 	case UPDATE_DOWNLOADING:
 	case UPDATE_INSTALLING:
@@ -164,8 +168,8 @@ void attempt_deadline(struct engine *engine, struct update *update)
 		break;
 	}
 	if ((update->state == UPDATE_OFFERED || update->state == UPDATE_DEFERRED) &&
-	    device->lease_ms > engine->now && device->lease_ms < due)
-		due = device->lease_ms;
+	    device->lease_ms)
+		due = earlier(device->lease_ms, due);
 	timer_set(&engine->timers, update, due);
 }
 
@@ -563,15 +567,11 @@ void attempt_timer(struct engine *engine, struct update *update)
 		device->gate_download = device->gate_install = device->gate_restart = true;
 		attempt_deadline(engine, update);
 	} else if (update->state == UPDATE_RESTARTING && !(update->flags & UPDATE_OVERDUE)) {
-		if (engine->limits.restart_ms >= silence_ms(engine, update)) {
-			fall_silent(engine, update);
-		} else {
-			attempt_count(update, -1);
-			update->flags |= UPDATE_OVERDUE;
-			attempt_count(update, 1);
-			attempt_deadline(engine, update);
-			save_update(engine, update);
-		}
+		attempt_count(update, -1);
+		update->flags |= UPDATE_OVERDUE;
+		attempt_count(update, 1);
+		attempt_deadline(engine, update);
+		save_update(engine, update);
 	} else {
 		fall_silent(engine, update);
 	}

@@ -145,7 +145,6 @@ static void open_first(struct engine *engine, struct release *release)
 	open_wave(engine, release, 0);
 	if (release_total(release) == 0)
 		say_whom_it_reaches(release);
-	release->dirty = true;
 }
 
 static void begin(struct engine *engine, struct release *release)
@@ -315,7 +314,6 @@ static void judge(struct engine *engine, struct release *release)
 {
 	if (release->product->sweep_left || !release_is_active(release))
 		return; /* the counts are not complete */
-	release->dirty = false;
 	if (release->reaches_nobody && release_total(release)) {
 		release->reaches_nobody = false;
 		conduct_set_reason(release, NULL);
@@ -374,8 +372,7 @@ bool conduct_tick(struct engine *engine, struct release *release)
 	}
 	if (!release_is_fast(release) && document->deadline && now_s >= document->deadline)
 		turn_fast(engine, release);
-	if (release->dirty || release->wave + 1 < release->wave_count || release->grants)
-		judge(engine, release);
+	judge(engine, release);
 	more |= rollout_fan_slice(engine, release);
 	more |= rollout_walk_slice(engine, release);
 	return more;

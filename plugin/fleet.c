@@ -29,8 +29,6 @@ enum reason fleet_suits(const struct release *release, const struct device *devi
 	const struct firmware *firmware = release->firmware;
 	const struct firmware_document *document = &firmware->document;
 
-	if (release_wave_of(release, device) >= release->wave_count)
-		return REASON_NO_WAVE;
 	if (firmware->development && !device->development)
 		return REASON_DEVELOPMENT_KEY;
 	if (!fits_hardware(firmware, device))
@@ -75,18 +73,13 @@ static enum reason status_reason(const struct device *device)
 static bool comes_before(const struct release *a, const struct release *b)
 {
 	enum release_target old = a->document.target.kind, new = b->document.target.kind;
-	int order;
+	int order = (int)new - (int)old;
 
 	if (old == RELEASE_TO_DEVICE && a->state == RELEASE_DONE)
 		return true;
-	if (old != new)
-		return new > old;
-	if (new == RELEASE_TO_GROUP) {
+	if (!order && new == RELEASE_TO_GROUP)
 		order = version_compare(b->firmware->version, a->firmware->version);
-		if (order)
-			return order > 0;
-	}
-	return true;
+	return order >= 0;
 }
 
 /* May this release be the device's at all, whatever takes precedence? */

@@ -158,7 +158,6 @@ static void restore_release(struct release *release, const struct store_release 
 	release->started_ms = from->started_ms;
 	release->wave_ms = from->wave_ms;
 	release->stored = true;
-	release->dirty = true;
 }
 
 static bool load_release(void *ctx, const struct store_row *row)

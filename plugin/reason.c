@@ -33,7 +33,6 @@ static const struct {
 				   "would refuse this one: sign a new release"},
 	[REASON_ON_TARGET] = {"on_target", "it runs the version and digest it should"},
 	[REASON_NO_RELEASE] = {"no_release", "no release targets the device"},
-	[REASON_NO_WAVE] = {"no_wave", "it is in none of the groups that the waves name"},
 	[REASON_UNAPPROVED] = {"unapproved", "the release waits for a second person"},
 	[REASON_SCHEDULED] = {"scheduled", "the release has not begun yet"},
 	[REASON_HELD] = {"held", "a manager holds the release"},

@@ -26,7 +26,6 @@ enum reason {
 	REASON_ON_TARGET,	/* it runs that version and digest */
 	REASON_PIN_WAITS,	/* pinned, and no release carries that version */
 	REASON_NO_RELEASE,
-	REASON_NO_WAVE, /* in none of the waves' groups */
 	/* it waits */
 	REASON_UNAPPROVED,
 	REASON_SCHEDULED,

@@ -117,7 +117,7 @@ uint32_t release_wave_of(const struct release *release, const struct device *dev
 		if (bucket < wave->share)
 			return i;
 	}
-	return release->wave_count;
+	return release->wave_count - 1; /* no document says so: its last wave has everyone */
 }
 
 bool release_same_target(const struct release *a, const struct release *b)

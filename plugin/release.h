@@ -102,7 +102,6 @@ struct release {
 	uint32_t walk_at, walk_left;  /* the walk that starts updates */
 	bool starved;		      /* somebody was refused for want of a place */
 	bool reaches_nobody;	      /* and its reason says so */
-	bool dirty;		      /* to be judged at the next tick */
 };
 
 /* Running, held, halted or done: it may be somebody's target. */
@@ -112,7 +111,7 @@ bool release_is_final(enum release_state state);
 bool release_is_fast(const struct release *release);
 /* By its document alone: is the device in the product, the group, or the one that is named? */
 bool release_reaches(const struct release *release, const struct device *device);
-/* The wave a device belongs to, or release->wave_count when it is in none. */
+/* The wave a device belongs to. */
 uint32_t release_wave_of(const struct release *release, const struct device *device);
 /* Both are for the same product, group or device. */
 bool release_same_target(const struct release *a, const struct release *b);

@@ -14,7 +14,19 @@ enum retry retry_decide(enum update_state state, enum ota_err err, uint32_t fail
 
 uint64_t retry_delay(const uint64_t delays[3], uint32_t failures, uint32_t random)
 {
-	uint64_t most = delays[failures <= 1 ? 0 : failures >= 3 ? 2 : failures - 1];
+	uint64_t most;
 
-	return most <= 1 ? 1 : 1 + random % most;
+	switch (failures) {
+	case 0:
+	case 1:
+		most = delays[0];
+		break;
+	case 2:
+		most = delays[1];
+		break;
+	default:
+		most = delays[2];
+		break;
+	}
+	return 1 + random % (most ? most : 1);
 }

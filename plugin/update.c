@@ -166,13 +166,20 @@ unsigned update_rank(enum update_state state)
 	return (unsigned)state < UPDATE_STATE_COUNT ? ranks[state] : 0;
 }
 
+static int compare(uint64_t a, uint64_t b)
+{
+	return (a > b) - (a < b);
+}
+
 bool update_key_is_greater(const struct update_key *a, const struct update_key *b)
 {
-	if (a->attempt != b->attempt)
-		return a->attempt > b->attempt;
-	if (a->rank != b->rank)
-		return a->rank > b->rank;
-	return a->seq > b->seq;
+	int order = compare(a->attempt, b->attempt);
+
+	if (!order)
+		order = compare(a->rank, b->rank);
+	if (!order)
+		order = compare(a->seq, b->seq);
+	return order > 0;
 }
 
 bool update_state_is_bad(enum update_state state)

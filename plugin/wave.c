@@ -38,7 +38,7 @@ static bool shares_are_met(const struct release_thresholds *thresholds,
 	uint64_t begun = ended + sums->busy;
 	uint64_t all = begun + sums->waiting;
 
-	if (ended < (thresholds->sample < all ? thresholds->sample : all))
+	if (ended < thresholds->sample && ended < all)
 		return false;
 	if ((uint64_t)sums->good * DOCUMENT_SHARE_FULL < begun * thresholds->success)
 		return false;

@@ -28,10 +28,10 @@ static void fast(struct world *world, const char *version)
 }
 
 /* Says it, whatever the device itself is at. */
-static void say(struct world *world, struct sim_device *device, uint64_t release,
-		enum update_state state, enum ota_err err)
+static void say_of(struct world *world, struct sim_device *device, uint64_t release,
+		   uint32_t attempt, enum update_state state, enum ota_err err)
 {
-	struct report report = {.v = 1, .release = release, .attempt = 1, .state = state};
+	struct report report = {.v = 1, .release = release, .attempt = attempt, .state = state};
 
 	report.seq = ++device->seq;
 	text_copy(report.version, NAME_SIZE, device->version);
@@ -41,6 +41,12 @@ static void say(struct world *world, struct sim_device *device, uint64_t release
 	report.error.state = state;
 	assert_int_equal(world_report(world, device, &report), OTA_OK);
 	world_settle(world);
+}
+
+static void say(struct world *world, struct sim_device *device, uint64_t release,
+		enum update_state state, enum ota_err err)
+{
+	say_of(world, device, release, 1, state, err);
 }
 
 static void who_is_past_the_point_of_no_return_is_believed_after_a_supersede(void **unused)
@@ -257,6 +263,33 @@ static void any_closed_gate_gives_a_connected_device_its_time(void **unused)
 	}
 }
 
+static void who_fails_for_ever_does_not_count_over(void **unused)
+{
+	struct world w;
+	struct sim_device *device = begin(&w);
+	const struct update *update;
+	enum engine_answer answer;
+
+	(void)unused;
+	fast(&w, "2.0.0");
+	for (uint32_t attempt = 1; attempt <= 300; attempt++) {
+		say_of(&w, device, 1, attempt, UPDATE_DOWNLOADING, OTA_OK);
+		say_of(&w, device, 1, attempt, UPDATE_FAILED, OTA_INSTALL_FAILED);
+		update = world_update(&w, device, 1);
+		assert_int_equal(update->failures, attempt < 255 ? attempt : 255);
+	}
+	for (uint32_t round = 1; round <= 300; round++) {
+		assert_int_equal(engine_device_retry(w.engine, "gw1", 1, &answer, &w.why),
+				 OTA_OK);
+		assert_int_equal(answer, ENGINE_CHANGED);
+		update = world_update(&w, device, 1);
+		assert_int_equal(update->failures, 0);
+		assert_int_equal(update->round, round < 255 ? round : 255);
+		say_of(&w, device, 1, update->attempt, UPDATE_FAILED, OTA_INSTALL_FAILED);
+	}
+	world_stop(&w);
+}
+
 static void roll_back_without_evidence_counts_as_a_failure(void **unused)
 {
 	struct world w;
@@ -344,6 +377,7 @@ int main(void)
 		cmocka_unit_test(failure_of_what_is_not_its_target_any_more_is_not_tried_again),
 		cmocka_unit_test(lease_matters_only_to_who_has_not_begun),
 		cmocka_unit_test(any_closed_gate_gives_a_connected_device_its_time),
+		cmocka_unit_test(who_fails_for_ever_does_not_count_over),
 		cmocka_unit_test(roll_back_without_evidence_counts_as_a_failure),
 		cmocka_unit_test(
 			report_of_a_release_that_never_was_is_acknowledged_and_refused),
