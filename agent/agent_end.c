@@ -104,9 +104,12 @@ static void gather_cause(struct agent *agent, const struct boot_state *boot,
 		err = ota_fail(&agent->failure, err, "%s", evidence->message);
 		agent->failure.detail = (int)evidence->detail;
 	} else {
-		err = ota_fail(&agent->failure, OTA_CRASH_LOOP,
-			       "the old version runs again and nothing says why%s%s",
-			       agent->last_exit.text[0] ? ": " : "", agent->last_exit.text);
+		const struct ota_why *last = &agent->last_exit;
+
+		err = ota_fail(&agent->failure, last->err ? last->err : OTA_CRASH_LOOP,
+			       "the old version runs again%s%s",
+			       last->text[0] ? ": " : " and nothing says why", last->text);
+		agent->failure.detail = last->detail;
 	}
 	(void)err;
 }

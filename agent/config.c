@@ -71,7 +71,7 @@ const struct option_row config_rows[] = {
 	{ .key = "boot_record", .kind = OPTION_PATH, .offset = AT(boot_record), .fallback = "",
 	  .help = "File or partition of the boot state; default: boot-state in state_dir (with slot_socket in /var/lib/ota-slot), /etc/fw_env.config or /boot/grub/grubenv." },
 	{ .key = "restart_command", .kind = OPTION_STRING, .offset = AT(restart_command), .fallback = "",
-	  .help = "Restarts the machine (block, exec; default: reboot), or the application when command is empty." },
+	  .help = "Restarts the machine (block; default: reboot), or what runs the slots after their switch (exec; file without command)." },
 	{ .key = "health_command", .kind = OPTION_STRING, .offset = AT(health_command), .fallback = "",
 	  .help = "Exits with 0 when a new version is healthy, {slot} being its image; none: running is enough." },
 	{ .key = "health_timeout", .kind = OPTION_DURATION, .offset = AT(health_timeout), .fallback = "60s",

@@ -35,7 +35,7 @@ struct host {
 enum runner_event_kind {
 	RUNNER_NONE = 0,
 	RUNNER_STARTED, /* the version of `slot` runs; also the first event after begin() */
-	RUNNER_EXITED,	/* and is being started again: `why` */
+	RUNNER_EXITED,	/* or could not be started: `why` */
 };
 
 struct runner_event {

@@ -111,7 +111,7 @@ static enum ota_err load_trust(struct ota_agent *agent, struct trust **ret_trust
 static enum ota_err open_runner(struct ota_agent *agent, struct ota_why *why)
 {
 	const struct config *config = &agent->config;
-	const bool is_file = config->slot == CONFIG_SLOT_FILE;
+	const bool is_block = config->slot == CONFIG_SLOT_BLOCK;
 
 	if (config->command) {
 		const struct supervise_options options = {
@@ -126,9 +126,9 @@ static enum ota_err open_runner(struct ota_agent *agent, struct ota_why *why)
 	}
 	const struct reboot_options options = {
 		.command = config->restart_command ? config->restart_command
-			   : is_file		   ? "true"
-						   : "reboot",
-		.selects = is_file,
+			   : is_block		   ? "reboot"
+						   : "true",
+		.selects = !is_block,
 		.slots = agent->slots,
 	};
 	return reboot_new(&options, &agent->runner, why);

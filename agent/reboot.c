@@ -11,6 +11,7 @@
 struct reboot {
 	struct reboot_options options;
 	pid_t pid;
+	struct ota_why wrong; /* why the switch was not made; err is OTA_OK when it was */
 	bool has_event;
 	struct runner_event event;
 };
@@ -44,9 +45,12 @@ static enum ota_err reboot_restart(void *ctx, struct ota_why *why)
 	if (slots->restart)
 		return slots->restart(slots->ctx, why);
 	if (reboot->options.selects) {
-		err = slots->boot(slots->ctx, &slot, why);
-		if (err)
+		reboot->wrong.err = OTA_OK;
+		err = slots->boot(slots->ctx, &slot, &reboot->wrong);
+		if (err) {
+			*why = reboot->wrong;
 			return err;
+		}
 	}
 	err = program_parse(reboot->options.command, "", &line, why);
 	if (!err)
@@ -78,6 +82,11 @@ static bool reboot_next(void *ctx, struct runner_event *ret_event)
 
 	if (!reboot->has_event)
 		return false;
+	if (reboot->wrong.err) {
+		*ret_event = (struct runner_event){.kind = RUNNER_EXITED, .why = reboot->wrong};
+		reboot->wrong.err = OTA_OK;
+		return true;
+	}
 	*ret_event = reboot->event;
 	reboot->has_event = false;
 	return true;

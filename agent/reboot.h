@@ -8,7 +8,8 @@
 struct reboot_options {
 	/* Restarts the machine, or the application; not needed where the slots restart. */
 	const char *command;
-	/* The boot selector is ours to run: file slots that something else supervises. */
+	/* The boot selector is ours to run, before the command: file slots that something else
+	 * supervises, and exec slots. What it could not switch is told as an exit. */
 	bool selects;
 	const struct slots *slots;
 };

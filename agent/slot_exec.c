@@ -10,7 +10,8 @@
  *                                as they come back from the medium (0: all), and their number
  *   arm TRIES                    all classes in one step, or none
  *   state                        prints the boot state (bootstate_to_text())
- *   boot                         counts a try, starts the slot, prints its letter
+ *   boot                         counts a try, starts the slot, prints its letter; the agent
+ *                                calls it where a machine would restart
  *   confirm, revert, settle
  *
  * Exit 0 means done; 28 no space; 75 busy; anything else failed, with the reason as the last
