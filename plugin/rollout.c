@@ -7,7 +7,7 @@
 
 #define RATE_BURST_MS 1000u /* what may be saved up, of the byte rate */
 #define PLACE_WAIT_MS 2000u /* a device without a place asks again after 2 to 4 s */
-#define FAN_REACH     250u  /* devices that one slice of the fan-out reaches, about */
+#define FAN_REACH     100u  /* devices that one slice of the fan-out reaches, about */
 
 uint32_t rollout_place_limit(const struct engine *engine, const struct release *release)
 {

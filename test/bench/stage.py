@@ -2,6 +2,7 @@
 targets. Only ratios of one run mean anything: each bench measures its peer beside us, in turn."""
 import json
 import os
+import re
 import statistics
 import sys
 import tempfile
@@ -21,7 +22,7 @@ from pki import Pki  # noqa: E402
 
 SUITE = os.environ.get("OTA_SUITE", "bookworm")
 ROUNDS = int(os.environ.get("OTA_BENCH_ROUNDS", "3"))
-RESULTS = places.STATE / "bench"
+RESULTS = TREE / "doc" / "bench"
 GIB = 1 << 30
 # Guards that a fleet behind one address, or one flooding on purpose, would run into.
 OPEN_GUARDS = {"connects_per_minute": 1000, "messages_per_second": 1000, "messages_burst": 10000,
@@ -140,8 +141,14 @@ class Stage:
         RESULTS.mkdir(parents=True, exist_ok=True)
         (RESULTS / f"{self.name}.json").write_text(json.dumps({
             "name": self.name, "suite": SUITE, "mosquitto": places.broker_version(SUITE),
-            "rounds": ROUNDS, "load": round(os.getloadavg()[1], 1), "time": int(time.time()), "rows": self.rows,
-            "notes": self.notes}, indent=1))
+            "rounds": ROUNDS, "load": round(os.getloadavg()[1], 1), "machine": machine(),
+            "time": int(time.time()), "rows": self.rows, "notes": self.notes}, indent=1) + "\n")
+
+
+def machine():
+    """The processor's name, and how many of it."""
+    found = re.findall(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.M)
+    return f"{len(found)} × {found[0]}" if found else "an unknown machine"
 
 
 def unwaved():

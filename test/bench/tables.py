@@ -1,6 +1,8 @@
 #!/usr/bin/python3
-"""Writes doc/BENCHMARKS.md and doc/benchmarks.svg from the newest result of each bench."""
+"""Writes doc/BENCHMARKS.md and doc/benchmarks.svg from the newest result of each bench, with what
+remarks.md says to it."""
 import json
+import re
 import subprocess
 import time
 from pathlib import Path
@@ -9,11 +11,12 @@ from stage import RESULTS, TREE
 
 ORDER = ("notify", "reconnect", "chunks", "neighbour", "reports", "agent", "memory", "publish",
          "delta", "fleet")
+REMARKS = Path(__file__).resolve().with_name("remarks.md")
 HEAD = """# Benchmarks
 
 Each bench measures its peer beside us in the same run on the same machine; only the ratios mean
-anything, and CPU-seconds more than seconds. `./dev bench NAME` runs one again and writes its section
-anew. Medians of the rounds named below. The load average says how quiet the machine was: above 2, times
+anything, and CPU-seconds more than seconds. `./dev bench NAME` runs one again, puts its figures into
+`doc/bench/` and writes this page anew. Medians of the rounds named below. The load average says how quiet the machine was: above 2, times
 (not CPU-seconds) are those of a busy machine, and ratios of times compare two moments of it.
 
 ![ratios to their targets](benchmarks.svg)
@@ -36,11 +39,18 @@ def target(row):
     return ""
 
 
+def remarks():
+    """{bench: text}"""
+    parts = re.split(r"^## (\w+)\n", REMARKS.read_text(), flags=re.M)
+    return {name: text.strip() for name, text in zip(parts[1::2], parts[2::2])}
+
+
 def section(result):
     when = time.strftime("%Y-%m-%d", time.gmtime(result["time"]))
     lines = [f"\n## {result['name']}\n",
              f"`./dev bench {result['name']}` · Mosquitto {result['mosquitto']} · "
-             f"{result['rounds']} rounds · {when} · load average {result['load']} on 2 cores\n",
+             f"{result['rounds']} rounds · {when} · {result['machine']}, load average "
+             f"{result['load']}\n",
              "| what | ours | peer | ratio | target | |", "|---|---|---|---|---|---|"]
     for row in result["rows"]:
         peer = f"{number(row['peer'])} ({row['peer_name']})" if row["peer"] is not None else ""
@@ -49,6 +59,8 @@ def section(result):
         lines.append(f"| {row['what']} | {number(row['ours'])} {row['unit']} | {peer} | {ratio} | "
                      f"{target(row)} | {met} |")
     lines += [f"\n{note}" for note in result["notes"]]
+    if result["name"] in remarks():
+        lines.append("\n" + remarks()[result["name"]])
     return "\n".join(lines) + "\n"
 
 
