@@ -313,6 +313,7 @@ static void hostile_requests_are_refused_and_change_nothing(void **state)
 		{.verb = SLOT_VERB_COUNT},
 		{.verb = (enum slot_verb)UINT32_MAX},
 	};
+	char text[2][BOOT_TEXT_SIZE];
 	struct boot_state before, after;
 	struct slots slots;
 	struct ota_why why;
@@ -333,7 +334,9 @@ static void hostile_requests_are_refused_and_change_nothing(void **state)
 	stop_server();
 	open_block(&slots, *state, disk_posix(), NULL);
 	assert_ok(CALL(&slots, state, &after, &why), why);
-	assert_memory_equal(&before, &after, sizeof(before));
+	bootstate_to_text(&before, text[0]);
+	bootstate_to_text(&after, text[1]);
+	assert_string_equal(text[0], text[1]);
 	slots_done(&slots);
 	char *bytes = unit_read(place_path(*state, "rootfs-a"), NULL);
 	for (unsigned i = 0; i < PARTITION; i++)
