@@ -414,22 +414,6 @@ static enum ota_err sign(struct tool *tool, const struct release_document *relea
 	return err;
 }
 
-static enum ota_err show_rows(struct tool *tool, const struct view *items,
-			      const struct screen_column *columns, struct ota_why *why)
-{
-	AUTO(screen_table_free_place) struct screen_table *table = NULL;
-	const struct view *each;
-	enum ota_err err = screen_table_new(columns, &table, why);
-
-	for (each = view_first(items); each && !err; each = view_next(each))
-		err = screen_table_add(&tool->screen, table, each, why);
-	if (!err && screen_table_rows(table)) {
-		fputc('\n', tool->screen.out);
-		screen_table_print(&tool->screen, table, "");
-	}
-	return err;
-}
-
 static enum ota_err show_dry_run(struct tool *tool, const struct view *result,
 				 struct ota_why *why)
 {
@@ -446,8 +430,10 @@ static enum ota_err show_dry_run(struct tool *tool, const struct view *result,
 			&tool->screen, SCREEN_NOTE,
 			"this version has succeeded on no device yet: release it to one first "
 			"(--device), or an admin uses --override");
-	err = show_rows(tool, view_at(result, "waves"), wave_columns, why);
-	return err ? err : show_rows(tool, view_at(result, "skipped"), skipped_columns, why);
+	err = tool_show_rows(tool, view_at(result, "waves"), wave_columns, NULL, why);
+	return err ? err
+		   : tool_show_rows(tool, view_at(result, "skipped"), skipped_columns, NULL,
+				    why);
 }
 
 static void show_created(struct tool *tool, const struct release_document *release,

@@ -434,3 +434,20 @@ enum ota_err tool_ask_list(struct tool *tool, const char *verb, struct tool_args
 	text_done(&json);
 	return err;
 }
+
+enum ota_err tool_show_rows(struct tool *tool, const struct view *items,
+			    const struct screen_column *columns, const char *none,
+			    struct ota_why *why)
+{
+	AUTO(screen_table_free_place) struct screen_table *table = NULL;
+	const struct view *each;
+	enum ota_err err = screen_table_new(columns, &table, why);
+
+	for (each = view_first(items); each && !err; each = view_next(each))
+		err = screen_table_add(&tool->screen, table, each, why);
+	if (!err && (none || screen_table_rows(table))) {
+		fputc('\n', tool->screen.out);
+		screen_table_print(&tool->screen, table, none ? none : "");
+	}
+	return err;
+}

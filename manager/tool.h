@@ -66,5 +66,10 @@ enum ota_err tool_ask_record(struct tool *tool, const char *verb, struct tool_ar
 enum ota_err tool_ask_list(struct tool *tool, const char *verb, struct tool_args *args,
 			   const struct screen_column *columns, const char *none,
 			   struct ota_why *why) OTA_CHECKED;
+/* Shows the items of a list within an answer as a table, after an empty line. When there are
+ * none `none` stands there instead; NULL: nothing does. */
+enum ota_err tool_show_rows(struct tool *tool, const struct view *items,
+			    const struct screen_column *columns, const char *none,
+			    struct ota_why *why) OTA_CHECKED;
 /* With --json, prints the value and returns true. */
 bool tool_json(struct tool *tool, const struct view *value);

@@ -63,8 +63,6 @@ static enum ota_err run_show(struct tool *tool, struct ota_why *why)
 {
 	AUTO(view_free_place) struct view_tree *tree = NULL;
 	AUTO(tool_args_done) struct tool_args args = {0};
-	AUTO(screen_table_free_place) struct screen_table *packs = NULL;
-	const struct view *each;
 	enum ota_err err = tool_word_args(tool, "version", &args, why);
 
 	if (!err)
@@ -72,14 +70,8 @@ static enum ota_err run_show(struct tool *tool, struct ota_why *why)
 	if (err || tool_json(tool, view_root(tree)))
 		return err;
 	screen_record(&tool->screen, show_columns, view_root(tree));
-	err = screen_table_new(pack_columns, &packs, why);
-	for (each = view_first(view_at(view_root(tree), "packs")); each && !err;
-	     each = view_next(each))
-		err = screen_table_add(&tool->screen, packs, each, why);
-	fputc('\n', tool->screen.out);
-	if (!err)
-		screen_table_print(&tool->screen, packs, "no packs");
-	return err;
+	return tool_show_rows(tool, view_at(view_root(tree), "packs"), pack_columns, "no packs",
+			      why);
 }
 
 static enum ota_err run_delete(struct tool *tool, struct ota_why *why)

@@ -44,23 +44,6 @@ static enum ota_err run_list(struct tool *tool, struct ota_why *why)
 			     "no products yet: otactl product create NAME", why);
 }
 
-static enum ota_err show_versions(struct tool *tool, const struct view *product,
-				  struct ota_why *why)
-{
-	AUTO(screen_table_free_place) struct screen_table *table = NULL;
-	const struct view *each;
-	enum ota_err err = screen_table_new(version_columns, &table, why);
-
-	for (each = view_first(view_at(product, "versions")); each && !err;
-	     each = view_next(each))
-		err = screen_table_add(&tool->screen, table, each, why);
-	if (!err && screen_table_rows(table)) {
-		fputc('\n', tool->screen.out);
-		screen_table_print(&tool->screen, table, "");
-	}
-	return err;
-}
-
 static enum ota_err run_show(struct tool *tool, struct ota_why *why)
 {
 	AUTO(view_free_place) struct view_tree *tree = NULL;
@@ -75,7 +58,8 @@ static enum ota_err run_show(struct tool *tool, struct ota_why *why)
 	if (err || tool_json(tool, view_root(tree)))
 		return err;
 	screen_record(&tool->screen, product_columns, view_root(tree));
-	return show_versions(tool, view_root(tree), why);
+	return tool_show_rows(tool, view_at(view_root(tree), "versions"), version_columns, NULL,
+			      why);
 }
 
 static void put_yes_no(struct tool_args *args, const struct arguments *arguments,

@@ -84,36 +84,30 @@ static const struct screen_column retry_columns[] = {
 	{NULL},
 };
 
+static enum ota_err read_number(const struct tool *tool, uint64_t *ret_number,
+				struct ota_why *why)
+{
+	const char *word = tool->arguments.words[0];
+
+	if (!text_to_u64(word, JSON_INT_MAX, ret_number) || !*ret_number)
+		return ota_fail(why, OTA_BAD_REQUEST, "release '%s': a release is a number",
+				word);
+	return OTA_OK;
+}
+
 static enum ota_err number_args(struct tool *tool, struct tool_args *args, struct ota_why *why)
 {
 	const char *product = NULL;
 	uint64_t number = 0;
 	enum ota_err err = tool_product(tool, &product, why);
 
+	if (!err)
+		err = read_number(tool, &number, why);
 	if (err)
 		return err;
-	if (!text_to_u64(tool->arguments.words[0], JSON_INT_MAX, &number) || !number)
-		return ota_fail(why, OTA_BAD_REQUEST, "release '%s': a release is a number",
-				tool->arguments.words[0]);
 	tool_args_string(args, "product", product);
 	tool_args_number(args, "number", number);
 	return OTA_OK;
-}
-
-static enum ota_err show_table(struct tool *tool, const struct view *items,
-			       const struct screen_column *columns, struct ota_why *why)
-{
-	AUTO(screen_table_free_place) struct screen_table *table = NULL;
-	const struct view *each;
-	enum ota_err err = screen_table_new(columns, &table, why);
-
-	for (each = view_first(items); each && !err; each = view_next(each))
-		err = screen_table_add(&tool->screen, table, each, why);
-	if (!err && screen_table_rows(table)) {
-		fputc('\n', tool->screen.out);
-		screen_table_print(&tool->screen, table, "");
-	}
-	return err;
 }
 
 static enum ota_err run_list(struct tool *tool, struct ota_why *why)
@@ -140,9 +134,11 @@ static enum ota_err run_show(struct tool *tool, struct ota_why *why)
 		return err;
 	screen_record(&tool->screen, show_columns, view_root(tree));
 	if (view_count(view_at(view_root(tree), "waves")) > 1)
-		err = show_table(tool, view_at(view_root(tree), "waves"), wave_columns, why);
+		err = tool_show_rows(tool, view_at(view_root(tree), "waves"), wave_columns,
+				     NULL, why);
 	return err ? err
-		   : show_table(tool, view_at(view_root(tree), "errors"), error_columns, why);
+		   : tool_show_rows(tool, view_at(view_root(tree), "errors"), error_columns,
+				    NULL, why);
 }
 
 static enum ota_err run_devices(struct tool *tool, struct ota_why *why)
@@ -206,12 +202,9 @@ static enum ota_err run_watch(struct tool *tool, struct ota_why *why)
 	uint64_t number = 0;
 	enum ota_err err = tool_product(tool, &product, why);
 
-	if (err)
-		return err;
-	if (!text_to_u64(tool->arguments.words[0], JSON_INT_MAX, &number) || !number)
-		return ota_fail(why, OTA_BAD_REQUEST, "release '%s': a release is a number",
-				tool->arguments.words[0]);
-	return release_watch(tool, product, number, why);
+	if (!err)
+		err = read_number(tool, &number, why);
+	return err ? err : release_watch(tool, product, number, why);
 }
 
 static enum ota_err run_create(struct tool *tool, struct ota_why *why)

@@ -103,21 +103,6 @@ static enum ota_err run_key_show(struct tool *tool, struct ota_why *why)
 	return err ? err : print_public(tool, sign_key_public(key), why);
 }
 
-static enum ota_err show_items(struct tool *tool, const struct view *items,
-			       const struct screen_column *columns, struct ota_why *why)
-{
-	AUTO(screen_table_free_place) struct screen_table *table = NULL;
-	const struct view *each;
-	enum ota_err err = screen_table_new(columns, &table, why);
-
-	for (each = view_first(items); each && !err; each = view_next(each))
-		err = screen_table_add(&tool->screen, table, each, why);
-	fputc('\n', tool->screen.out);
-	if (!err)
-		screen_table_print(&tool->screen, table, "none");
-	return err;
-}
-
 static void show_anchors(struct tool *tool, const struct view *anchor)
 {
 	struct certificate ca;
@@ -153,9 +138,10 @@ static enum ota_err show_root(struct tool *tool, const char *text, size_t len,
 	if (err || tool_json(tool, root))
 		return err;
 	screen_record(&tool->screen, role_columns, root);
-	err = show_items(tool, view_at(root, "keys"), root_key_columns, why);
+	err = tool_show_rows(tool, view_at(root, "keys"), root_key_columns, "none", why);
 	if (!err)
-		err = show_items(tool, view_at(root, "releasers"), releaser_columns, why);
+		err = tool_show_rows(tool, view_at(root, "releasers"), releaser_columns, "none",
+				     why);
 	if (!err)
 		show_anchors(tool, view_first(view_at(root, "anchors")));
 	return err;

@@ -70,23 +70,14 @@ static void on_interrupt(int number)
 static enum ota_err run_whoami(struct tool *tool, struct ota_why *why)
 {
 	AUTO(view_free_place) struct view_tree *tree = NULL;
-	AUTO(screen_table_free_place) struct screen_table *table = NULL;
-	const struct view *each;
 	enum ota_err err = tool_ask(tool, "whoami", NULL, &tree, why);
 
 	if (err || tool_json(tool, view_root(tree)))
 		return err;
 	screen_record(&tool->screen, whoami_columns, view_root(tree));
-	err = screen_table_new(role_columns, &table, why);
-	for (each = view_first(view_at(view_root(tree), "roles")); each && !err;
-	     each = view_next(each))
-		err = screen_table_add(&tool->screen, table, each, why);
-	fputc('\n', tool->screen.out);
-	if (!err)
-		screen_table_print(&tool->screen, table,
-				   "no roles yet: an admin gives them with "
-				   "'otactl manager set'");
-	return err;
+	return tool_show_rows(tool, view_at(view_root(tree), "roles"), role_columns,
+			      "no roles yet: an admin gives them with 'otactl manager set'",
+			      why);
 }
 
 /* Each callback is a member {count, p50_us, …} under its name: rows are made of both. */

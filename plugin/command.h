@@ -144,6 +144,13 @@ void command_page_open(struct command_page *page, struct command_call *call);
 /* True when another item may be added; counts it. */
 bool command_page_next(struct command_page *page);
 void command_page_close(struct command_page *page, const char *next); /* NULL: no more */
+/* `after` of a list that is ordered by numbers. */
+enum ota_err command_after(const struct command_call *call, uint64_t *ret_after,
+			   struct ota_why *why) OTA_CHECKED;
+/* Asks the store for a page of rows after `after`, each shown as `show` does. */
+enum ota_err command_list_rows(struct command_call *call, struct store_query *query,
+			       void (*show)(struct text *to, const struct store_row *row),
+			       struct ota_why *why) OTA_CHECKED;
 /* A page of the devices that pass and that the caller may see, each as `show` shows it. The
  * filter's texts stay the caller's until the call ends. */
 enum ota_err command_list_devices(struct command_call *call, const struct device_filter *filter,

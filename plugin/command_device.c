@@ -277,28 +277,9 @@ enum ota_err command_device_ping(struct command_call *call, struct ota_why *why)
 
 /* ---- history ---- */
 
-static void log_answered(struct command_call *call, const struct store_page *stored)
+static void show_report_row(struct text *to, const struct store_row *row)
 {
-	struct command_page page;
-	char next[24] = "";
-
-	command_page_open(&page, call);
-	for (uint32_t i = 0; i < stored->count; i++) {
-		if (!command_page_next(&page))
-			break;
-		show_report(&call->result, &stored->rows[i].report);
-		snprintf(next, sizeof(next), "%" PRIu64, stored->rows[i].report.sequence);
-	}
-	command_page_close(&page, page.full || stored->more ? next : NULL);
-}
-
-static enum ota_err read_after(const struct command_call *call, uint64_t *ret_after,
-			       struct ota_why *why)
-{
-	*ret_after = 0;
-	if (call->args.after[0] && !text_to_u64(call->args.after, JSON_INT_MAX, ret_after))
-		return ota_fail(why, OTA_BAD_REQUEST, "after is a number");
-	return OTA_OK;
+	show_report(to, &row->report);
 }
 
 enum ota_err command_device_log(struct command_call *call, struct ota_why *why)
@@ -307,12 +288,10 @@ enum ota_err command_device_log(struct command_call *call, struct ota_why *why)
 				    .release = call->args.release,
 				    .attempt = call->args.attempt,
 				    .logs = true,
-				    .newest_first = true,
-				    .limit = call->args.limit ? call->args.limit : 100};
-	enum ota_err err = read_after(call, &query.after, why);
+				    .newest_first = true};
 
 	text_copy(query.device, sizeof(query.device), call->args.device);
-	return err ? err : command_ask(call, &query, log_answered, why);
+	return command_list_rows(call, &query, show_report_row, why);
 }
 
 /* One attempt, gathered from its reports. */
@@ -436,7 +415,7 @@ enum ota_err command_device_updates(struct command_call *call, struct ota_why *w
 {
 	struct store_query query = {
 		.kind = STORE_REPORT, .newest_first = true, .limit = STORE_PAGE_MAX};
-	enum ota_err err = read_after(call, &query.after, why);
+	enum ota_err err = command_after(call, &query.after, why);
 
 	text_copy(query.device, sizeof(query.device), call->args.device);
 	return err ? err : command_ask(call, &query, updates_answered, why);

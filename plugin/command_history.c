@@ -2,43 +2,19 @@
 #include "command.h"
 #include "show.h"
 
-#include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/statvfs.h>
 
-static enum ota_err read_after(const struct command_call *call, uint64_t *ret_after,
-			       struct ota_why *why)
+static void show_audit_row(struct text *to, const struct store_row *row)
 {
-	*ret_after = 0;
-	if (call->args.after[0] && !text_to_u64(call->args.after, JSON_INT_MAX, ret_after))
-		return ota_fail(why, OTA_BAD_REQUEST, "after is a number");
-	return OTA_OK;
-}
-
-static void audit_answered(struct command_call *call, const struct store_page *stored)
-{
-	struct command_page page;
-	char next[24] = "";
-
-	command_page_open(&page, call);
-	for (uint32_t i = 0; i < stored->count; i++) {
-		if (!command_page_next(&page))
-			break;
-		show_audit(&call->result, &stored->rows[i].audit);
-		snprintf(next, sizeof(next), "%" PRIu64, stored->rows[i].audit.sequence);
-	}
-	command_page_close(&page, page.full || stored->more ? next : NULL);
+	show_audit(to, &row->audit);
 }
 
 enum ota_err command_audit_list(struct command_call *call, struct ota_why *why)
 {
-	struct store_query query = {.kind = STORE_AUDIT,
-				    .newest_first = true,
-				    .limit = call->args.limit ? call->args.limit : 100};
-	enum ota_err err = read_after(call, &query.after, why);
+	struct store_query query = {.kind = STORE_AUDIT, .newest_first = true};
 
-	return err ? err : command_ask(call, &query, audit_answered, why);
+	return command_list_rows(call, &query, show_audit_row, why);
 }
 
 static void verified(void *ctx, const struct store_audit_state *state, enum ota_err err,
@@ -73,29 +49,17 @@ enum ota_err command_audit_verify(struct command_call *call, struct ota_why *why
 	return err;
 }
 
-static void events_answered(struct command_call *call, const struct store_page *stored)
+static void show_event_row(struct text *to, const struct store_row *row)
 {
-	struct command_page page;
-	char next[24] = "";
-
-	command_page_open(&page, call);
-	for (uint32_t i = 0; i < stored->count; i++) {
-		if (!command_page_next(&page))
-			break;
-		show_event(&call->result, &stored->rows[i].report);
-		snprintf(next, sizeof(next), "%" PRIu64, stored->rows[i].report.sequence);
-	}
-	command_page_close(&page, page.full || stored->more ? next : NULL);
+	show_event(to, &row->report);
 }
 
 enum ota_err command_event_list(struct command_call *call, struct ota_why *why)
 {
-	struct store_query query = {.kind = STORE_REPORT,
-				    .limit = call->args.limit ? call->args.limit : 100};
-	enum ota_err err = read_after(call, &query.after, why);
+	struct store_query query = {.kind = STORE_REPORT};
 
 	text_copy(query.product, sizeof(query.product), call->args.product);
-	return err ? err : command_ask(call, &query, events_answered, why);
+	return command_list_rows(call, &query, show_event_row, why);
 }
 
 /* ---- status ---- */

@@ -1,6 +1,8 @@
 #include "command.h"
 #include "show.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 void command_page_open(struct command_page *page, struct command_call *call)
@@ -27,6 +29,55 @@ void command_page_close(struct command_page *page, const char *next)
 	if (next)
 		show_text(&page->call->result, "next", next);
 	show_close(&page->call->result, '}');
+}
+
+enum ota_err command_after(const struct command_call *call, uint64_t *ret_after,
+			   struct ota_why *why)
+{
+	*ret_after = 0;
+	if (call->args.after[0] && !text_to_u64(call->args.after, JSON_INT_MAX, ret_after))
+		return ota_fail(why, OTA_BAD_REQUEST, "after is a number");
+	return OTA_OK;
+}
+
+struct row_list {
+	void (*show)(struct text *to, const struct store_row *row);
+};
+
+static void rows_answered(struct command_call *call, const struct store_page *stored)
+{
+	const struct row_list *list = call->more;
+	struct command_page page;
+	char next[24] = "";
+
+	command_page_open(&page, call);
+	for (uint32_t i = 0; i < stored->count; i++) {
+		const struct store_row *row = &stored->rows[i];
+
+		if (!command_page_next(&page))
+			break;
+		list->show(&call->result, row);
+		snprintf(next, sizeof(next), "%" PRIu64,
+			 row->kind == STORE_AUDIT ? row->audit.sequence : row->report.sequence);
+	}
+	command_page_close(&page, page.full || stored->more ? next : NULL);
+}
+
+enum ota_err command_list_rows(struct command_call *call, struct store_query *query,
+			       void (*show)(struct text *to, const struct store_row *row),
+			       struct ota_why *why)
+{
+	struct row_list *list;
+	enum ota_err err = command_after(call, &query->after, why);
+
+	if (!err)
+		err = command_keep(call, sizeof(*list), free, why);
+	if (err)
+		return err;
+	list = call->more;
+	list->show = show;
+	query->limit = call->args.limit ? call->args.limit : 100;
+	return command_ask(call, query, rows_answered, why);
 }
 
 struct listing {

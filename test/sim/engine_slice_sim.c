@@ -22,9 +22,10 @@ static void slice(struct world *world, uint32_t devices)
 	world_restart_broker(world);
 }
 
-static void fail_all(struct world *world)
+/* These devices, and only these. */
+static void let_fail(struct world *world, unsigned first, unsigned end)
 {
-	for (unsigned i = 0; i < world->device_count; i++) {
+	for (unsigned i = first; i < end; i++) {
 		world->devices[i].fails_in = UPDATE_DOWNLOADING;
 		world->devices[i].fails_with = OTA_HEALTH_CHECK_FAILED;
 		world->devices[i].fails_always = true;
@@ -42,14 +43,14 @@ static void retry_goes_through_a_large_fleet_in_slices(void **unused)
 
 	(void)unused;
 	begin(&w, 20);
-	fail_all(&w);
+	let_fail(&w, 7, 14);
 	world_release(&w, (struct release_spec){.version = "2.0.0", .mode = RELEASE_FAST});
 	for (unsigned i = 0; i < 3; i++) {
 		world_work(&w, UPDATE_NONE);
 		(void)!world_act(&w, 1, RELEASE_ACT_RESUME);
 	}
 	world_work(&w, UPDATE_NONE);
-	assert_int_equal(world_count(&w, 1, UPDATE_FAILED), 20);
+	assert_int_equal(world_count(&w, 1, UPDATE_FAILED), 7);
 	slice(&w, 7);
 	for (unsigned i = 0; i < 20; i++)
 		w.devices[i].fails_in = UPDATE_NONE;
@@ -58,14 +59,14 @@ static void retry_goes_through_a_large_fleet_in_slices(void **unused)
 		assert_int_equal(engine_release_retry(w.engine, "lamp", 1, after, &retried,
 						      &more, &w.why),
 				 OTA_OK);
-		assert_int_equal(retried - before, slices < 2 ? 7 : 6);
+		assert_int_equal(retried - before, slices == 1 ? 7 : 0);
 		slices++;
 		world_check(&w);
 	}
 	assert_int_equal(slices, 3);
-	assert_int_equal(retried, 20);
+	assert_int_equal(retried, 7);
 	assert_int_equal(engine_release_errors(world_see(&w, 1), errors, 2), 1);
-	assert_int_equal(errors[0].count, 20); /* why it is tried again is still told */
+	assert_int_equal(errors[0].count, 7); /* why it is tried again is still told */
 	for (unsigned i = 0; i < 20; i++)
 		world_connect(&w, &w.devices[i]);
 	world_work(&w, UPDATE_NONE);

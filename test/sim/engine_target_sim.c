@@ -73,6 +73,24 @@ static void product_default_is_the_last_choice_and_the_highest_group_before_it(v
 	world_stop(&w);
 }
 
+static void of_two_groups_with_the_same_version_the_newer_release_is_taken(void **unused)
+{
+	struct world w;
+
+	(void)unused;
+	begin(&w);
+	world_device(&w, "gw1");
+	world_group(&w, "alpha", "gw1");
+	world_group(&w, "beta", "gw1");
+	fast(&w, "1.2.0", RELEASE_TO_GROUP, "alpha");
+	assert_int_equal(target(&w, "gw1"), 1);
+	fast(&w, "1.2.0", RELEASE_TO_GROUP, "beta");
+	assert_int_equal(target(&w, "gw1"), 2);
+	fast(&w, "1.1.0", RELEASE_TO_GROUP, "alpha");
+	assert_int_equal(target(&w, "gw1"), 2);
+	world_stop(&w);
+}
+
 static void pin_takes_only_its_version_and_unpinning_goes_back(void **unused)
 {
 	struct world w;
@@ -463,6 +481,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(
 			product_default_is_the_last_choice_and_the_highest_group_before_it),
+		cmocka_unit_test(
+			of_two_groups_with_the_same_version_the_newer_release_is_taken),
 		cmocka_unit_test(pin_takes_only_its_version_and_unpinning_goes_back),
 		cmocka_unit_test(pin_outlives_the_release_that_superseded_its_own),
 		cmocka_unit_test(pin_to_a_version_that_is_not_on_the_shelf_is_refused),
