@@ -28,8 +28,11 @@ class Agent(Process):
         (directory / "root.json").write_text(trust.root)
         self.config_path = directory / "agent.conf"
         self.configure()
+        # With the sanitizer's dlopen() between, the program's own search path does not count.
+        environment = {"LD_LIBRARY_PATH": str(places.AGENT.parent)} \
+            if os.environ.get("OTA_SANITIZED") == "1" else {}
         super().__init__(f"agent {name}", [places.AGENT, "--config", self.config_path],
-                         directory / "agent.log")
+                         directory / "agent.log", environment)
 
     def configure(self, **settings):
         """Writes the configuration, with these settings replaced from now on."""
