@@ -5,7 +5,7 @@ import os
 import time
 
 import pytest
-from harness import guest
+from harness import guest, uboot
 from harness.process import eventually
 
 FINAL = ("succeeded", "rolled_back", "failed", "rejected")
@@ -153,3 +153,29 @@ def test_grub_counts_the_tries_of_our_sample_and_boots_the_old_version(machines,
     assert (state, boots) == ("succeeded", ["5.0"])
     assert not machine.complaints(), machine.tail(60)
     print(f"GRUB: {len(machine.choices())} starts, {machine.choices()}")
+
+
+def variables(phase, active, trying, tries, bootable_a=1, bootable_b=1, exhausted=0):
+    return {"ota_phase": phase, "ota_active": active, "ota_trying": trying, "ota_tries": str(tries),
+            "ota_bootable_a": str(bootable_a), "ota_bootable_b": str(bootable_b),
+            "ota_exhausted": str(exhausted)}
+
+
+@WHOLE
+@pytest.mark.skipif(not uboot.is_there(), reason="needs qemu-system-arm, u-boot-qemu, u-boot-tools")
+def test_u_boot_counts_the_tries_of_our_script(directory):
+    machine = uboot.UBoot(directory)
+    assert machine.boot() == "a", "nothing was ever written"
+    machine.put(variables("settled", "b", "b", 0))
+    assert machine.boot() == "b"
+    machine.put(variables("armed", "a", "b", 3))
+    assert machine.boot() == "a", "a try that could not be stored is not made"
+    assert machine.variables() == variables("trying", "a", "b", 2)
+    storing = uboot.UBoot(directory, store="true")
+    for tries in (3, 2, 1):
+        storing.put(variables("armed" if tries == 3 else "trying", "a", "b", tries))
+        assert storing.boot() == "b"
+    machine = uboot.UBoot(directory)
+    machine.put(variables("trying", "b", "a", 0))
+    assert machine.boot() == "b"
+    assert machine.variables() == variables("returned", "b", "a", 0, bootable_a=0, exhausted=1)
