@@ -10,24 +10,6 @@
 #include <stdio.h>
 #include <string.h>
 
-static uint64_t fast(struct world *world, const char *version, enum release_target kind,
-		     const char *name)
-{
-	return world_release(world, (struct release_spec){.version = version,
-							  .kind = kind,
-							  .name = name,
-							  .mode = RELEASE_FAST});
-}
-
-static void begin(struct world *world)
-{
-	static const char *const versions[] = {"1.1.0", "1.2.0", "1.3.0", "1.4.0", "1.10.0"};
-
-	world_start(world);
-	for (unsigned i = 0; i < 5; i++)
-		world_firmware(world, versions[i]);
-}
-
 /* What the older update becomes when a newer release takes its place in each of its states. */
 static void supersede_during_every_state(void **unused)
 {
@@ -51,13 +33,13 @@ static void supersede_during_every_state(void **unused)
 	for (unsigned i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
 		struct world w;
 		struct sim_device *device;
-		begin(&w);
+		world_begin(&w);
 		device = world_device(&w, "gw1");
 		if (rows[i].during != UPDATE_TARGETED)
 			world_connect(&w, device);
 		if (rows[i].during == UPDATE_DEFERRED)
 			world_gates(&w, device, false, 0);
-		fast(&w, "1.1.0", RELEASE_TO_PRODUCT, NULL);
+		world_fast_to(&w, "1.1.0", RELEASE_TO_PRODUCT, NULL);
 		if (rows[i].during > UPDATE_OFFERED)
 			for (unsigned n = 0; n < 40 && device->hand.state != rows[i].during;
 			     n++) {
@@ -65,7 +47,7 @@ static void supersede_during_every_state(void **unused)
 				world_settle(&w);
 			}
 		assert_int_equal(world_state(&w, device, 1), rows[i].during);
-		fast(&w, "1.2.0", RELEASE_TO_PRODUCT, NULL);
+		world_fast_to(&w, "1.2.0", RELEASE_TO_PRODUCT, NULL);
 		assert_int_equal(world_see(&w, 1)->state, RELEASE_SUPERSEDED);
 		world_check(&w);
 		assert_int_equal(world_state(&w, device, 2),
@@ -98,10 +80,10 @@ static void standard_newer_release_stops_the_older_download_and_waits_for_a_hell
 	struct sim_device *device;
 
 	(void)unused;
-	begin(&w);
+	world_begin(&w);
 	device = world_device(&w, "gw1");
 	world_connect(&w, device);
-	fast(&w, "1.1.0", RELEASE_TO_PRODUCT, NULL);
+	world_fast_to(&w, "1.1.0", RELEASE_TO_PRODUCT, NULL);
 	world_work(&w, UPDATE_DOWNLOADING);
 	world_release(&w, (struct release_spec){.version = "1.2.0"});
 	world_work(&w, UPDATE_NONE);
@@ -147,7 +129,7 @@ static void abort_cancels_who_waits_and_asks_who_downloads(void **unused)
 	struct sim_device *waits, *downloads, *installs, *away;
 
 	(void)unused;
-	begin(&w);
+	world_begin(&w);
 	waits = world_device(&w, "waits");
 	downloads = world_device(&w, "downloads");
 	installs = world_device(&w, "installs");
@@ -155,7 +137,7 @@ static void abort_cancels_who_waits_and_asks_who_downloads(void **unused)
 	world_connect(&w, downloads);
 	world_connect(&w, installs);
 	world_connect(&w, away);
-	fast(&w, "1.1.0", RELEASE_TO_PRODUCT, NULL);
+	world_fast_to(&w, "1.1.0", RELEASE_TO_PRODUCT, NULL);
 	world_work(&w, UPDATE_DOWNLOADING);
 	while (installs->hand.state != UPDATE_INSTALLING)
 		assert_true(world_step(&w, installs));
@@ -190,11 +172,11 @@ static void cancel_of_an_unseen_release_needs_no_answer(void **unused)
 	struct sim_device *offline, *offered;
 
 	(void)unused;
-	begin(&w);
+	world_begin(&w);
 	offline = world_device(&w, "offline");
 	offered = world_device(&w, "offered");
 	world_connect(&w, offered);
-	fast(&w, "1.1.0", RELEASE_TO_PRODUCT, NULL);
+	world_fast_to(&w, "1.1.0", RELEASE_TO_PRODUCT, NULL);
 	assert_int_equal(world_state(&w, offered, 1), UPDATE_OFFERED);
 	world_cut(&w, offered); /* the offer never arrived */
 	assert_int_equal(world_act(&w, 1, RELEASE_ACT_ABORT), OTA_OK);
@@ -216,7 +198,7 @@ static void expiry_blocks_new_starts_only(void **unused)
 	struct release_thresholds patient = document_thresholds_default;
 
 	(void)unused;
-	begin(&w);
+	world_begin(&w);
 	waits = world_device(&w, "waits");
 	works = world_device(&w, "works");
 	world_connect(&w, works);
@@ -243,8 +225,8 @@ static void a_release_with_no_targets_says_so(void **unused)
 	struct sim_device *device;
 
 	(void)unused;
-	begin(&w);
-	fast(&w, "1.1.0", RELEASE_TO_PRODUCT, NULL);
+	world_begin(&w);
+	world_fast_to(&w, "1.1.0", RELEASE_TO_PRODUCT, NULL);
 	assert_int_equal(world_see(&w, 1)->state, RELEASE_RUNNING); /* not "done" at once */
 	assert_non_null(world_see(&w, 1)->reason);
 	assert_non_null(strstr(world_see(&w, 1)->reason, "reaches no device"));
@@ -265,10 +247,10 @@ static void done_release_serves_who_comes_later(void **unused)
 	struct sim_device *first, *second;
 
 	(void)unused;
-	begin(&w);
+	world_begin(&w);
 	first = world_device(&w, "first");
 	world_connect(&w, first);
-	fast(&w, "1.1.0", RELEASE_TO_PRODUCT, NULL);
+	world_fast_to(&w, "1.1.0", RELEASE_TO_PRODUCT, NULL);
 	world_work(&w, UPDATE_NONE);
 	assert_int_equal(world_see(&w, 1)->state, RELEASE_DONE);
 	second = world_device(&w, "second");

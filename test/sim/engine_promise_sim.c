@@ -10,24 +10,6 @@
 
 #include <string.h>
 
-static struct sim_device *begin(struct world *world, const char *id)
-{
-	struct sim_device *device;
-
-	world_start(world);
-	world_firmware(world, "2.0.0");
-	world_firmware(world, "3.0.0");
-	device = world_device(world, id);
-	world_connect(world, device);
-	return device;
-}
-
-static uint64_t fast(struct world *world, const char *version)
-{
-	return world_release(world,
-			     (struct release_spec){.version = version, .mode = RELEASE_FAST});
-}
-
 /* The device works until it is in `state`. */
 static void until(struct world *world, struct sim_device *device, enum update_state state)
 {
@@ -44,14 +26,14 @@ static void no_update_stays_in_progress_for_ever(void **unused)
 	for (unsigned state = UPDATE_OFFERED; state <= UPDATE_TRIAL; state++) {
 		for (int connected = 0; connected <= 1; connected++) {
 			struct world w;
-			struct sim_device *device = begin(&w, "gw1");
+			struct sim_device *device = world_begin_one(&w, "gw1");
 			bool restarted = state == UPDATE_RESTARTING || state == UPDATE_TRIAL ||
 					 (!connected && (state == UPDATE_INSTALLING ||
 							 state == UPDATE_INSTALLED));
 			uint64_t days = 0;
 			if (state == UPDATE_DEFERRED)
 				world_gates(&w, device, false, 0);
-			fast(&w, "2.0.0");
+			world_fast(&w, "2.0.0");
 			if (state != UPDATE_OFFERED)
 				until(&w, device, (enum update_state)state);
 			if (!connected)
@@ -75,10 +57,10 @@ static void no_update_stays_in_progress_for_ever(void **unused)
 static void silence_counts_at_its_second(void **unused)
 {
 	struct world w;
-	struct sim_device *device = begin(&w, "gw1");
+	struct sim_device *device = world_begin_one(&w, "gw1");
 
 	(void)unused;
-	fast(&w, "2.0.0");
+	world_fast(&w, "2.0.0");
 	until(&w, device, UPDATE_DOWNLOADING);
 	world_advance(&w, 3600 * 1000 - 1);
 	assert_int_equal(world_state(&w, device, 1), UPDATE_DOWNLOADING);
@@ -95,7 +77,7 @@ static void silence_counts_at_its_second(void **unused)
 static void success_only_after_the_new_slot_has_booted(void **unused)
 {
 	struct world w;
-	struct sim_device *device = begin(&w, "gw1");
+	struct sim_device *device = world_begin_one(&w, "gw1");
 	struct report report = {.v = 1,
 				.seq = 90,
 				.release = 1,
@@ -104,7 +86,7 @@ static void success_only_after_the_new_slot_has_booted(void **unused)
 				.version = "1.0.0"};
 
 	(void)unused;
-	fast(&w, "2.0.0");
+	world_fast(&w, "2.0.0");
 	until(&w, device, UPDATE_INSTALLED);
 	assert_int_equal(world_count(&w, 1, UPDATE_SUCCEEDED), 0);
 	report.digest = world_image("1.0.0");
@@ -112,8 +94,8 @@ static void success_only_after_the_new_slot_has_booted(void **unused)
 	assert_int_equal(world_state(&w, device, 1), UPDATE_FAILED); /* it runs the old one */
 	assert_int_equal(world_update(&w, device, 1)->error->err, OTA_INTERNAL);
 	world_stop(&w);
-	device = begin(&w, "gw1");
-	fast(&w, "2.0.0");
+	device = world_begin_one(&w, "gw1");
+	world_fast(&w, "2.0.0");
 	until(&w, device, UPDATE_TRIAL);
 	assert_int_equal(world_state(&w, device, 1), UPDATE_TRIAL);
 	world_work(&w, UPDATE_NONE);
@@ -125,7 +107,7 @@ static void success_only_after_the_new_slot_has_booted(void **unused)
 static void an_error_names_its_cause(void **unused)
 {
 	struct world w;
-	struct sim_device *device = begin(&w, "gw1");
+	struct sim_device *device = world_begin_one(&w, "gw1");
 	struct report report = {.v = 1,
 				.seq = 5,
 				.release = 1,
@@ -137,7 +119,7 @@ static void an_error_names_its_cause(void **unused)
 	const struct update *update;
 
 	(void)unused;
-	fast(&w, "2.0.0");
+	world_fast(&w, "2.0.0");
 	until(&w, device, UPDATE_DOWNLOADING);
 	report.digest = world_image("1.0.0");
 	report.error =
@@ -166,11 +148,11 @@ static void an_error_names_its_cause(void **unused)
 static void state_never_goes_backwards(void **unused)
 {
 	struct world w;
-	struct sim_device *device = begin(&w, "gw1");
+	struct sim_device *device = world_begin_one(&w, "gw1");
 	struct report late = {.v = 1, .release = 1, .attempt = 1, .version = "2.0.0"};
 
 	(void)unused;
-	fast(&w, "2.0.0");
+	world_fast(&w, "2.0.0");
 	world_work(&w, UPDATE_NONE);
 	late.digest = world_image("2.0.0");
 	for (unsigned state = UPDATE_DEFERRED; state <= UPDATE_TRIAL; state++) {
@@ -194,10 +176,10 @@ static void state_never_goes_backwards(void **unused)
 static void a_power_cut_is_retried(void **unused)
 {
 	struct world w;
-	struct sim_device *device = begin(&w, "gw1");
+	struct sim_device *device = world_begin_one(&w, "gw1");
 
 	(void)unused;
-	fast(&w, "2.0.0");
+	world_fast(&w, "2.0.0");
 	until(&w, device, UPDATE_DOWNLOADING);
 	world_cut(&w, device);
 	device->hand.state = UPDATE_NONE; /* and it forgot everything */
@@ -218,8 +200,8 @@ static void resume_after_a_reboot(void **unused)
 	(void)unused;
 	for (int silent = 0; silent <= 1; silent++) {
 		struct world w;
-		struct sim_device *device = begin(&w, "gw1");
-		fast(&w, "2.0.0");
+		struct sim_device *device = world_begin_one(&w, "gw1");
+		world_fast(&w, "2.0.0");
 		until(&w, device, UPDATE_DOWNLOADING);
 		world_cut(&w, device);
 		world_advance(&w, silent ? 7200000 : 60000);
@@ -240,11 +222,11 @@ static void resume_after_a_reboot(void **unused)
 static void version_is_known_after_a_failure(void **unused)
 {
 	struct world w;
-	struct sim_device *device = begin(&w, "gw1");
+	struct sim_device *device = world_begin_one(&w, "gw1");
 
 	(void)unused;
 	device->reverts = true;
-	fast(&w, "2.0.0");
+	world_fast(&w, "2.0.0");
 	world_work(&w, UPDATE_NONE);
 	assert_int_equal(world_state(&w, device, 1), UPDATE_ROLLED_BACK);
 	assert_string_equal(device_version(engine_device(w.engine, "gw1")), "1.0.0");
@@ -258,13 +240,13 @@ static void version_is_known_after_a_failure(void **unused)
 static void it_says_why_a_device_waits(void **unused)
 {
 	struct world w;
-	struct sim_device *device = begin(&w, "gw1");
+	struct sim_device *device = world_begin_one(&w, "gw1");
 	struct engine_why why;
 
 	(void)unused;
 	assert_string_equal(world_why(&w, device), "no_release");
 	world_gates(&w, device, false, 0);
-	fast(&w, "2.0.0");
+	world_fast(&w, "2.0.0");
 	assert_int_equal(engine_why(w.engine, "gw1", &why, &w.why), OTA_OK);
 	assert_string_equal(why.rule, "consent");
 	assert_non_null(strstr(why.sentence, "the pump runs"));
@@ -295,11 +277,11 @@ static void every_reason_has_a_name_and_a_sentence(void **unused)
 static void lost_device_that_returns_is_believed(void **unused)
 {
 	struct world w;
-	struct sim_device *device = begin(&w, "gw1");
+	struct sim_device *device = world_begin_one(&w, "gw1");
 
 	(void)unused;
 	device->dies_at_restart = true;
-	fast(&w, "2.0.0");
+	world_fast(&w, "2.0.0");
 	until(&w, device, UPDATE_RESTARTING);
 	world_step(&w, device);
 	world_advance(&w, w.limits.restart_ms - 1);
@@ -321,11 +303,11 @@ static void lost_device_that_returns_is_believed(void **unused)
 static void acknowledged_only_when_it_is_stored(void **unused)
 {
 	struct world w;
-	struct sim_device *device = begin(&w, "gw1");
+	struct sim_device *device = world_begin_one(&w, "gw1");
 	size_t reports;
 
 	(void)unused;
-	fast(&w, "2.0.0");
+	world_fast(&w, "2.0.0");
 	world_step(&w, device);
 	world_step(&w, device);
 	w.lazy_store = true;
@@ -354,10 +336,10 @@ static void acknowledged_only_when_it_is_stored(void **unused)
 static void granted_only_when_it_is_stored(void **unused)
 {
 	struct world w;
-	struct sim_device *device = begin(&w, "gw1");
+	struct sim_device *device = world_begin_one(&w, "gw1");
 
 	(void)unused;
-	fast(&w, "2.0.0");
+	world_fast(&w, "2.0.0");
 	until(&w, device, UPDATE_RESTARTING);
 	w.lazy_store = true;
 	until(&w, device, UPDATE_TRIAL);
@@ -383,7 +365,7 @@ static void granted_only_when_it_is_stored(void **unused)
 static void release_is_heard_of_only_when_it_is_stored(void **unused)
 {
 	struct world w;
-	struct sim_device *device = begin(&w, "gw1");
+	struct sim_device *device = world_begin_one(&w, "gw1");
 	const struct release_spec spec = {.version = "2.0.0", .mode = RELEASE_FAST};
 	uint64_t number;
 
@@ -410,10 +392,10 @@ static void release_is_heard_of_only_when_it_is_stored(void **unused)
 static void trial_of_another_image_is_not_granted(void **unused)
 {
 	struct world w;
-	struct sim_device *device = begin(&w, "gw1");
+	struct sim_device *device = world_begin_one(&w, "gw1");
 
 	(void)unused;
-	fast(&w, "2.0.0");
+	world_fast(&w, "2.0.0");
 	until(&w, device, UPDATE_RESTARTING);
 	text_copy(w.releases[1].version, NAME_SIZE, "2.0.0-evil");
 	until(&w, device, UPDATE_TRIAL);
@@ -429,8 +411,8 @@ static void trial_of_an_ended_release_still_confirms(void **unused)
 	(void)unused;
 	for (int how = 0; how < 3; how++) {
 		struct world w;
-		struct sim_device *device = begin(&w, "gw1");
-		fast(&w, "2.0.0");
+		struct sim_device *device = world_begin_one(&w, "gw1");
+		world_fast(&w, "2.0.0");
 		until(&w, device, UPDATE_RESTARTING);
 		if (how == 0)
 			world_release(&w, (struct release_spec){.version = "3.0.0"});
@@ -456,9 +438,9 @@ static void broker_killed_at_every_step_loses_nothing(void **unused)
 	(void)unused;
 	for (unsigned at = 0; at < steps; at++) {
 		struct world w;
-		struct sim_device *device = begin(&w, "gw1");
+		struct sim_device *device = world_begin_one(&w, "gw1");
 		unsigned step = 0;
-		fast(&w, "2.0.0");
+		world_fast(&w, "2.0.0");
 		while (device->granted == 0 || device->outbox_count || device->inbox_count) {
 			if (step++ == at) {
 				world_restart_broker(&w);
@@ -481,11 +463,11 @@ static void broker_killed_at_every_step_loses_nothing(void **unused)
 static void busy_store_refuses_by_name_and_nothing_is_lost(void **unused)
 {
 	struct world w;
-	struct sim_device *device = begin(&w, "gw1");
+	struct sim_device *device = world_begin_one(&w, "gw1");
 	struct product_change change = {.title = "x"};
 
 	(void)unused;
-	fast(&w, "2.0.0");
+	world_fast(&w, "2.0.0");
 	until(&w, device, UPDATE_DOWNLOADING);
 	store_memory_set_room(w.memory, 8);
 	assert_int_equal(engine_product_create(w.engine, "other", &change, &w.why), OTA_BUSY);
@@ -509,7 +491,7 @@ static void stranger_is_quarantined_or_denied_as_the_product_says(void **unused)
 	struct sim_device *stranger;
 
 	(void)unused;
-	begin(&w, "gw1");
+	world_begin_one(&w, "gw1");
 	stranger = &w.devices[w.device_count++];
 	*stranger = (struct sim_device){.id = "s1",
 					.product = "lamp",

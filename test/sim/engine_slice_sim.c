@@ -22,16 +22,6 @@ static void slice(struct world *world, uint32_t devices)
 	world_restart_broker(world);
 }
 
-/* These devices, and only these. */
-static void let_fail(struct world *world, unsigned first, unsigned end)
-{
-	for (unsigned i = first; i < end; i++) {
-		world->devices[i].fails_in = UPDATE_DOWNLOADING;
-		world->devices[i].fails_with = OTA_HEALTH_CHECK_FAILED;
-		world->devices[i].fails_always = true;
-	}
-}
-
 static void retry_goes_through_a_large_fleet_in_slices(void **unused)
 {
 	struct world w;
@@ -43,7 +33,7 @@ static void retry_goes_through_a_large_fleet_in_slices(void **unused)
 
 	(void)unused;
 	begin(&w, 20);
-	let_fail(&w, 7, 14);
+	world_let_fail(&w, 7, 14, OTA_HEALTH_CHECK_FAILED);
 	world_release(&w, (struct release_spec){.version = "2.0.0", .mode = RELEASE_FAST});
 	for (unsigned i = 0; i < 3; i++) {
 		world_work(&w, UPDATE_NONE);

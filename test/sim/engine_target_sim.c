@@ -25,43 +25,25 @@ static uint64_t target(const struct world *world, const char *id)
 	return device->target ? device->target->document.number : 0;
 }
 
-static uint64_t fast(struct world *world, const char *version, enum release_target kind,
-		     const char *name)
-{
-	return world_release(world, (struct release_spec){.version = version,
-							  .kind = kind,
-							  .name = name,
-							  .mode = RELEASE_FAST});
-}
-
-static void begin(struct world *world)
-{
-	static const char *const versions[] = {"1.1.0", "1.2.0", "1.3.0", "1.4.0", "1.10.0"};
-
-	world_start(world);
-	for (unsigned i = 0; i < 5; i++)
-		world_firmware(world, versions[i]);
-}
-
 static void product_default_is_the_last_choice_and_the_highest_group_before_it(void **unused)
 {
 	struct world w;
 
 	(void)unused;
-	begin(&w);
+	world_begin(&w);
 	world_device(&w, "gw1");
 	world_group(&w, "alpha", "gw1");
 	world_group(&w, "beta", "gw1");
 	world_group(&w, "gamma", NULL);
-	assert_int_equal(fast(&w, "1.4.0", RELEASE_TO_PRODUCT, NULL), 1);
+	assert_int_equal(world_fast_to(&w, "1.4.0", RELEASE_TO_PRODUCT, NULL), 1);
 	assert_int_equal(target(&w, "gw1"), 1);
-	fast(&w, "1.2.0", RELEASE_TO_GROUP, "alpha");
+	world_fast_to(&w, "1.2.0", RELEASE_TO_GROUP, "alpha");
 	assert_int_equal(target(&w, "gw1"), 2);
-	fast(&w, "1.10.0", RELEASE_TO_GROUP, "beta");
+	world_fast_to(&w, "1.10.0", RELEASE_TO_GROUP, "beta");
 	assert_int_equal(target(&w, "gw1"), 3);
-	fast(&w, "1.3.0", RELEASE_TO_GROUP, "alpha"); /* newer, but a lower version */
+	world_fast_to(&w, "1.3.0", RELEASE_TO_GROUP, "alpha"); /* newer, but a lower version */
 	assert_int_equal(target(&w, "gw1"), 3);
-	fast(&w, "1.4.0", RELEASE_TO_GROUP, "gamma"); /* not its group */
+	world_fast_to(&w, "1.4.0", RELEASE_TO_GROUP, "gamma"); /* not its group */
 	assert_int_equal(target(&w, "gw1"), 3);
 	assert_int_equal(world_act(&w, 3, RELEASE_ACT_ABORT), OTA_OK);
 	assert_int_equal(target(&w, "gw1"), 4);
@@ -78,15 +60,15 @@ static void of_two_groups_with_the_same_version_the_newer_release_is_taken(void 
 	struct world w;
 
 	(void)unused;
-	begin(&w);
+	world_begin(&w);
 	world_device(&w, "gw1");
 	world_group(&w, "alpha", "gw1");
 	world_group(&w, "beta", "gw1");
-	fast(&w, "1.2.0", RELEASE_TO_GROUP, "alpha");
+	world_fast_to(&w, "1.2.0", RELEASE_TO_GROUP, "alpha");
 	assert_int_equal(target(&w, "gw1"), 1);
-	fast(&w, "1.2.0", RELEASE_TO_GROUP, "beta");
+	world_fast_to(&w, "1.2.0", RELEASE_TO_GROUP, "beta");
 	assert_int_equal(target(&w, "gw1"), 2);
-	fast(&w, "1.1.0", RELEASE_TO_GROUP, "alpha");
+	world_fast_to(&w, "1.1.0", RELEASE_TO_GROUP, "alpha");
 	assert_int_equal(target(&w, "gw1"), 2);
 	world_stop(&w);
 }
@@ -97,15 +79,15 @@ static void pin_takes_only_its_version_and_unpinning_goes_back(void **unused)
 	struct sim_device *device;
 
 	(void)unused;
-	begin(&w);
+	world_begin(&w);
 	device = world_device(&w, "gw1");
 	world_group(&w, "alpha", "gw1");
-	fast(&w, "1.2.0", RELEASE_TO_GROUP, "alpha");
+	world_fast_to(&w, "1.2.0", RELEASE_TO_GROUP, "alpha");
 	change(&w, "gw1", (struct device_change){.pin = "1.1.0"});
 	assert_int_equal(target(&w, "gw1"), 0);
 	assert_int_equal(world_state(&w, device, 1), UPDATE_REMOVED);
 	assert_string_equal(world_why(&w, device), "pin_waits");
-	fast(&w, "1.1.0", RELEASE_TO_DEVICE, "gw1");
+	world_fast_to(&w, "1.1.0", RELEASE_TO_DEVICE, "gw1");
 	assert_int_equal(target(&w, "gw1"), 2);
 	change(&w, "gw1", (struct device_change){.pin = ""});
 	assert_int_equal(target(&w, "gw1"), 2); /* made for it: before the group's */
@@ -122,10 +104,10 @@ static void pin_outlives_the_release_that_superseded_its_own(void **unused)
 	struct sim_device *device;
 
 	(void)unused;
-	begin(&w);
+	world_begin(&w);
 	device = world_device(&w, "gw1");
-	fast(&w, "1.1.0", RELEASE_TO_PRODUCT, NULL);
-	fast(&w, "1.2.0", RELEASE_TO_PRODUCT, NULL);
+	world_fast_to(&w, "1.1.0", RELEASE_TO_PRODUCT, NULL);
+	world_fast_to(&w, "1.2.0", RELEASE_TO_PRODUCT, NULL);
 	assert_int_equal(world_state(&w, device, 1), UPDATE_SUPERSEDED);
 	change(&w, "gw1", (struct device_change){.pin = "1.1.0"});
 	assert_int_equal(target(&w, "gw1"), 1);
@@ -142,7 +124,7 @@ static void pin_to_a_version_that_is_not_on_the_shelf_is_refused(void **unused)
 	const struct device_change pin = {.pin = "9.9.9"};
 
 	(void)unused;
-	begin(&w);
+	world_begin(&w);
 	world_device(&w, "gw1");
 	assert_int_equal(engine_device_set(w.engine, "gw1", &pin, &w.why), OTA_NOT_FOUND);
 	world_stop(&w);
@@ -158,12 +140,12 @@ static void development_device_only_takes_what_is_made_for_it(void **unused)
 	uint64_t number;
 
 	(void)unused;
-	begin(&w);
+	world_begin(&w);
 	world_device(&w, "gw1");
 	world_firmware_of(&w, "lamp", "2.0.0-dev", true, 1, NULL);
 	assert_int_equal(world_try_release(&w, &spec, &number), OTA_VERSION_NOT_ALLOWED);
 	change(&w, "gw1", (struct device_change){.development = &yes});
-	fast(&w, "1.1.0", RELEASE_TO_PRODUCT, NULL);
+	world_fast_to(&w, "1.1.0", RELEASE_TO_PRODUCT, NULL);
 	assert_int_equal(target(&w, "gw1"), 0);
 	assert_int_equal(world_try_release(&w, &spec, &number), OTA_OK);
 	world_settle(&w);
@@ -180,11 +162,11 @@ static void canary_goes_on_with_its_fleet(void **unused)
 	struct sim_device *canary;
 
 	(void)unused;
-	begin(&w);
+	world_begin(&w);
 	canary = world_device(&w, "gw1");
 	world_connect(&w, canary);
-	fast(&w, "1.1.0", RELEASE_TO_DEVICE, "gw1");
-	fast(&w, "1.2.0", RELEASE_TO_PRODUCT, NULL);
+	world_fast_to(&w, "1.1.0", RELEASE_TO_DEVICE, "gw1");
+	world_fast_to(&w, "1.2.0", RELEASE_TO_PRODUCT, NULL);
 	assert_int_equal(target(&w, "gw1"), 1); /* its own is not done yet */
 	world_work(&w, UPDATE_NONE);
 	assert_string_equal(canary->version, "1.2.0");
@@ -199,7 +181,7 @@ static void group_edits_follow_the_mode_of_the_release(void **unused)
 	enum engine_answer answer;
 
 	(void)unused;
-	begin(&w);
+	world_begin(&w);
 	device = world_device(&w, "gw1");
 	world_connect(&w, device);
 	world_group(&w, "alpha", NULL);
@@ -207,7 +189,7 @@ static void group_edits_follow_the_mode_of_the_release(void **unused)
 	world_release(&w, (struct release_spec){.version = "1.1.0",
 						.kind = RELEASE_TO_GROUP,
 						.name = "alpha"});
-	fast(&w, "1.2.0", RELEASE_TO_GROUP, "beta");
+	world_fast_to(&w, "1.2.0", RELEASE_TO_GROUP, "beta");
 	world_group(&w, "alpha", "gw1");
 	world_work(&w, UPDATE_DOWNLOADING);
 	assert_int_equal(device->offers, 0); /* standard: at its next reconnection */
@@ -233,12 +215,12 @@ static void move_to_another_product_leaves_everything_behind(void **unused)
 	enum engine_answer answer;
 
 	(void)unused;
-	begin(&w);
+	world_begin(&w);
 	world_product(&w, "valve");
 	world_firmware_of(&w, "valve", "7.0.0", false, 1, NULL);
 	device = world_device(&w, "gw1");
 	world_group(&w, "alpha", "gw1");
-	fast(&w, "1.1.0", RELEASE_TO_GROUP, "alpha");
+	world_fast_to(&w, "1.1.0", RELEASE_TO_GROUP, "alpha");
 	assert_int_equal(engine_device_approve(w.engine, "gw1", "valve", &answer, &w.why),
 			 OTA_OK);
 	assert_int_equal(world_see(&w, 1)->counts[UPDATE_REMOVED], 1);
@@ -262,11 +244,11 @@ static void denial_ends_what_no_release_could(void **unused)
 		struct world w;
 		struct sim_device *device;
 		enum engine_answer answer;
-		begin(&w);
+		world_begin(&w);
 		world_product(&w, "valve");
 		device = world_device(&w, "gw1");
 		world_connect(&w, device);
-		fast(&w, "1.1.0", RELEASE_TO_PRODUCT, NULL);
+		world_fast_to(&w, "1.1.0", RELEASE_TO_PRODUCT, NULL);
 		world_work(&w, UPDATE_INSTALLING);
 		assert_int_equal(world_state(&w, device, 1), UPDATE_INSTALLING);
 		if (moved)
@@ -288,10 +270,10 @@ static void denial_and_removal_end_everything(void **unused)
 	enum engine_answer answer;
 
 	(void)unused;
-	begin(&w);
+	world_begin(&w);
 	device = world_device(&w, "gw1");
 	world_connect(&w, device);
-	fast(&w, "1.1.0", RELEASE_TO_PRODUCT, NULL);
+	world_fast_to(&w, "1.1.0", RELEASE_TO_PRODUCT, NULL);
 	world_work(&w, UPDATE_DOWNLOADING);
 	assert_int_equal(engine_device_remove(w.engine, "gw1", &answer, &w.why), OTA_OK);
 	assert_int_equal(world_state(&w, device, 1), UPDATE_REMOVED);
@@ -343,7 +325,7 @@ static void unsuitable_devices_are_skipped_by_name(void **unused)
 		device->number = rows[i].is.number;
 		world_connect(&w, device);
 		world_cut(&w, device);
-		fast(&w, "1.1.0", RELEASE_TO_PRODUCT, NULL);
+		world_fast_to(&w, "1.1.0", RELEASE_TO_PRODUCT, NULL);
 		assert_string_equal(world_why(&w, device), rows[i].rule);
 		assert_int_equal(release_total(world_see(&w, 1)), fits);
 		world_connect(&w, device);
@@ -359,11 +341,11 @@ static void equal_version_with_other_bytes_is_updated(void **unused)
 	struct sim_device *device;
 
 	(void)unused;
-	begin(&w);
+	world_begin(&w);
 	device = world_device(&w, "gw1");
 	text_copy(device->version, NAME_SIZE, "1.1"); /* compares equal to 1.1.0 */
 	world_connect(&w, device);
-	fast(&w, "1.1.0", RELEASE_TO_PRODUCT, NULL);
+	world_fast_to(&w, "1.1.0", RELEASE_TO_PRODUCT, NULL);
 	world_work(&w, UPDATE_NONE);
 	assert_string_equal(device->version, "1.1.0");
 	world_stop(&w);
@@ -375,7 +357,7 @@ static void downgrade_is_done_when_the_release_allows_it(void **unused)
 	struct sim_device *device;
 
 	(void)unused;
-	begin(&w);
+	world_begin(&w);
 	device = world_device(&w, "gw1");
 	text_copy(device->version, NAME_SIZE, "3.0.0");
 	world_connect(&w, device);
@@ -397,7 +379,7 @@ static void dry_run_adds_up_and_names_each_reason(void **unused)
 	uint32_t skipped = 0;
 
 	(void)unused;
-	begin(&w);
+	world_begin(&w);
 	world_fleet(&w, "gw", 10, false);
 	world_group(&w, "alpha", "gw0001");
 	change(&w, "gw0002", (struct device_change){.pin = "1.1.0"});
@@ -406,7 +388,7 @@ static void dry_run_adds_up_and_names_each_reason(void **unused)
 	device = world_find(&w, "gw0005");
 	text_copy(device->version, NAME_SIZE, "1.2.0");
 	world_connect(&w, device);
-	fast(&w, "1.1.0", RELEASE_TO_GROUP, "alpha");
+	world_fast_to(&w, "1.1.0", RELEASE_TO_GROUP, "alpha");
 	assert_int_equal(world_plan(&w, &spec, &plan), OTA_OK);
 	for (unsigned i = 0; i < REASON_COUNT; i++)
 		skipped += plan.skips[i].count;
@@ -443,9 +425,9 @@ static void fast_release_to_many_goes_by_the_fleet_topics(void **unused)
 	struct world w;
 
 	(void)unused;
-	begin(&w);
+	world_begin(&w);
 	world_fleet(&w, "gw", 200, true);
-	fast(&w, "1.1.0", RELEASE_TO_PRODUCT, NULL);
+	world_fast_to(&w, "1.1.0", RELEASE_TO_PRODUCT, NULL);
 	assert_int_equal(w.fans, w.limits.shards);
 	assert_int_equal(world_count(&w, 1, UPDATE_OFFERED), 200);
 	world_work(&w, UPDATE_NONE);
@@ -462,7 +444,7 @@ static void versions_of_a_fleet_are_counted(void **unused)
 	struct engine_version versions[4];
 
 	(void)unused;
-	begin(&w);
+	world_begin(&w);
 	world_fleet(&w, "gw", 3, true);
 	text_copy(world_device(&w, "odd")->version, NAME_SIZE, "0.1.0");
 	world_connect(&w, world_find(&w, "odd"));

@@ -171,22 +171,13 @@ static void three_lost_in_the_second_wave_halt_and_the_third_never_starts(void *
 	world_stop(&w);
 }
 
-static void fail_all(struct world *world, enum ota_err err)
-{
-	for (unsigned i = 0; i < world->device_count; i++) {
-		world->devices[i].fails_in = UPDATE_DOWNLOADING;
-		world->devices[i].fails_with = err;
-		world->devices[i].fails_always = true;
-	}
-}
-
 static void failures_halt_one_wave_too_and_nobody_starts_after(void **unused)
 {
 	struct world w;
 
 	(void)unused;
 	begin(&w, 50, true);
-	fail_all(&w, OTA_SIGNATURE_INVALID);
+	world_let_fail(&w, 0, w.device_count, OTA_SIGNATURE_INVALID);
 	world_release(&w, (struct release_spec){.version = "2.0.0",
 						.mode = RELEASE_FAST,
 						.max_concurrent = 2});
@@ -206,7 +197,7 @@ static void resume_accepts_the_failures_so_far_and_halts_on_new_ones(void **unus
 
 	(void)unused;
 	begin(&w, 50, true);
-	fail_all(&w, OTA_SIGNATURE_INVALID);
+	world_let_fail(&w, 0, w.device_count, OTA_SIGNATURE_INVALID);
 	world_release(&w, (struct release_spec){.version = "2.0.0",
 						.mode = RELEASE_FAST,
 						.max_concurrent = 1});
@@ -232,7 +223,7 @@ static void retry_begins_a_new_round_for_those_that_failed(void **unused)
 
 	(void)unused;
 	begin(&w, 4, true);
-	fail_all(&w, OTA_HEALTH_CHECK_FAILED);
+	world_let_fail(&w, 0, w.device_count, OTA_HEALTH_CHECK_FAILED);
 	world_device(&w, "bystander"); /* has no update of the release */
 	assert_int_equal(engine_device_deny(w.engine, "bystander", &answer, &w.why), OTA_OK);
 	world_release(&w, (struct release_spec){.version = "2.0.0", .mode = RELEASE_FAST});

@@ -10,23 +10,6 @@
 
 #include <string.h>
 
-static struct sim_device *begin(struct world *world)
-{
-	struct sim_device *device;
-
-	world_start(world);
-	world_firmware(world, "2.0.0");
-	world_firmware(world, "3.0.0");
-	device = world_device(world, "gw1");
-	world_connect(world, device);
-	return device;
-}
-
-static void fast(struct world *world, const char *version)
-{
-	world_release(world, (struct release_spec){.version = version, .mode = RELEASE_FAST});
-}
-
 /* Says it, whatever the device itself is at. */
 static void say_of(struct world *world, struct sim_device *device, uint64_t release,
 		   uint32_t attempt, enum update_state state, enum ota_err err)
@@ -63,10 +46,10 @@ static void who_is_past_the_point_of_no_return_is_believed_after_a_supersede(voi
 	(void)unused;
 	for (unsigned i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
 		struct world w;
-		struct sim_device *device = begin(&w);
-		fast(&w, "2.0.0");
+		struct sim_device *device = world_begin_one(&w, "gw1");
+		world_fast(&w, "2.0.0");
 		world_work(&w, UPDATE_DOWNLOADING);
-		fast(&w, "3.0.0");
+		world_fast(&w, "3.0.0");
 		assert_int_equal(world_state(&w, device, 1), UPDATE_SUPERSEDED);
 		say(&w, device, 1, rows[i].said, OTA_OK);
 		assert_int_equal(world_state(&w, device, 1), rows[i].is);
@@ -79,12 +62,12 @@ static void
 what_was_removed_stays_removed_although_the_device_calls_it_superseded(void **unused)
 {
 	struct world w;
-	struct sim_device *device = begin(&w);
+	struct sim_device *device = world_begin_one(&w, "gw1");
 	const bool yes = true;
 	const struct device_change change = {.development = &yes};
 
 	(void)unused;
-	fast(&w, "2.0.0");
+	world_fast(&w, "2.0.0");
 	world_work(&w, UPDATE_DOWNLOADING);
 	assert_int_equal(engine_device_set(w.engine, "gw1", &change, &w.why), OTA_OK);
 	assert_int_equal(world_state(&w, device, 1), UPDATE_REMOVED);
@@ -98,10 +81,10 @@ what_was_removed_stays_removed_although_the_device_calls_it_superseded(void **un
 static void progress_after_an_abort_does_not_put_off_its_end(void **unused)
 {
 	struct world w;
-	struct sim_device *device = begin(&w);
+	struct sim_device *device = world_begin_one(&w, "gw1");
 
 	(void)unused;
-	fast(&w, "2.0.0");
+	world_fast(&w, "2.0.0");
 	world_work(&w, UPDATE_DOWNLOADING);
 	assert_int_equal(world_act(&w, 1, RELEASE_ACT_ABORT), OTA_OK);
 	world_advance(&w, w.limits.cancel_ms / 2);
@@ -120,10 +103,10 @@ static void progress_after_an_abort_does_not_put_off_its_end(void **unused)
 static void abort_that_comes_too_late_is_shown_as_such(void **unused)
 {
 	struct world w;
-	struct sim_device *device = begin(&w);
+	struct sim_device *device = world_begin_one(&w, "gw1");
 
 	(void)unused;
-	fast(&w, "2.0.0");
+	world_fast(&w, "2.0.0");
 	world_work(&w, UPDATE_DOWNLOADING);
 	assert_int_equal(world_act(&w, 1, RELEASE_ACT_ABORT), OTA_OK);
 	say(&w, device, 1, UPDATE_INSTALLING, OTA_OK); /* it crossed the cancel */
@@ -151,10 +134,10 @@ static void hello_in(struct world *world, struct sim_device *device, uint32_t at
 static void hello_moves_an_update_forward_and_never_back(void **unused)
 {
 	struct world w;
-	struct sim_device *device = begin(&w);
+	struct sim_device *device = world_begin_one(&w, "gw1");
 
 	(void)unused;
-	fast(&w, "2.0.0");
+	world_fast(&w, "2.0.0");
 	hello_in(&w, device, 1, UPDATE_OFFERED);
 	assert_int_equal(world_update(&w, device, 1)->flags >> UPDATE_RANK_SHIFT,
 			 update_rank(UPDATE_OFFERED));
@@ -184,10 +167,10 @@ static void hello_moves_an_update_forward_and_never_back(void **unused)
 static void who_is_silent_and_comes_back_is_where_it_says(void **unused)
 {
 	struct world w;
-	struct sim_device *device = begin(&w);
+	struct sim_device *device = world_begin_one(&w, "gw1");
 
 	(void)unused;
-	fast(&w, "2.0.0");
+	world_fast(&w, "2.0.0");
 	world_work(&w, UPDATE_VERIFIED);
 	assert_int_equal(world_state(&w, device, 1), UPDATE_VERIFIED);
 	world_cut(&w, device);
@@ -208,7 +191,7 @@ static void who_is_silent_and_comes_back_is_where_it_says(void **unused)
 static void failure_of_what_is_not_its_target_any_more_is_not_tried_again(void **unused)
 {
 	struct world w;
-	struct sim_device *device = begin(&w);
+	struct sim_device *device = world_begin_one(&w, "gw1");
 	enum engine_answer answer;
 
 	(void)unused;
@@ -230,10 +213,10 @@ static void failure_of_what_is_not_its_target_any_more_is_not_tried_again(void *
 static void lease_matters_only_to_who_has_not_begun(void **unused)
 {
 	struct world w;
-	struct sim_device *device = begin(&w);
+	struct sim_device *device = world_begin_one(&w, "gw1");
 
 	(void)unused;
-	fast(&w, "2.0.0");
+	world_fast(&w, "2.0.0");
 	world_work(&w, UPDATE_DOWNLOADING);
 	world_gates(&w, device, false, 60);
 	device->lease_until_ms = 0;
@@ -249,9 +232,9 @@ static void any_closed_gate_gives_a_connected_device_its_time(void **unused)
 	(void)unused;
 	for (unsigned gate = 0; gate < 3; gate++) {
 		struct world w;
-		struct sim_device *device = begin(&w);
+		struct sim_device *device = world_begin_one(&w, "gw1");
 		struct consent consent = {.v = 1, .consent = {gate != 0, gate != 1, gate != 2}};
-		fast(&w, "2.0.0");
+		world_fast(&w, "2.0.0");
 		world_work(&w, UPDATE_VERIFIED);
 		assert_int_equal(engine_consent(w.engine, "gw1", &consent, &w.why), OTA_OK);
 		world_advance(&w, 3 * UINT64_C(86400000));
@@ -266,12 +249,12 @@ static void any_closed_gate_gives_a_connected_device_its_time(void **unused)
 static void who_fails_for_ever_does_not_count_over(void **unused)
 {
 	struct world w;
-	struct sim_device *device = begin(&w);
+	struct sim_device *device = world_begin_one(&w, "gw1");
 	const struct update *update;
 	enum engine_answer answer;
 
 	(void)unused;
-	fast(&w, "2.0.0");
+	world_fast(&w, "2.0.0");
 	for (uint32_t attempt = 1; attempt <= 300; attempt++) {
 		say_of(&w, device, 1, attempt, UPDATE_DOWNLOADING, OTA_OK);
 		say_of(&w, device, 1, attempt, UPDATE_FAILED, OTA_INSTALL_FAILED);
@@ -293,10 +276,10 @@ static void who_fails_for_ever_does_not_count_over(void **unused)
 static void roll_back_without_evidence_counts_as_a_failure(void **unused)
 {
 	struct world w;
-	struct sim_device *device = begin(&w);
+	struct sim_device *device = world_begin_one(&w, "gw1");
 
 	(void)unused;
-	fast(&w, "2.0.0");
+	world_fast(&w, "2.0.0");
 	world_work(&w, UPDATE_DOWNLOADING);
 	say(&w, device, 1, UPDATE_ROLLED_BACK, OTA_OK);
 	assert_int_equal(world_state(&w, device, 1), UPDATE_ROLLED_BACK);
@@ -310,7 +293,7 @@ static void roll_back_without_evidence_counts_as_a_failure(void **unused)
 static void report_of_a_release_that_never_was_is_acknowledged_and_refused(void **unused)
 {
 	struct world w;
-	struct sim_device *device = begin(&w);
+	struct sim_device *device = world_begin_one(&w, "gw1");
 	struct report report = {.v = 1,
 				.seq = 77,
 				.release = 9,
@@ -340,7 +323,7 @@ static void releases_are_refused_for_what_is_not_there(void **unused)
 	uint64_t number;
 
 	(void)unused;
-	begin(&w);
+	world_begin_one(&w, "gw1");
 	world_product(&w, "valve");
 	world_device_of(&w, "v1", "valve");
 	spec.name = "v1"; /* of another product */

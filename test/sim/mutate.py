@@ -169,14 +169,16 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--build", default="build", help="a build directory where everything is built")
     parser.add_argument("--only", default="", help="only subjects of this name")
+    parser.add_argument("--part", default="1/1", help="only the first of two halves is 1/2")
     options = parser.parse_args()
+    part, parts = map(int, options.part.split("/"))
     source = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     units = {noun: unit for noun, unit, _ in SUBJECTS}
     killers, survivors, equivalent = {}, [], 0
     with tempfile.TemporaryDirectory() as work:
         bench = Bench(source, os.path.abspath(options.build), work)
-        for mutant in mutants(source):
-            if options.only and mutant.noun != options.only:
+        for number, mutant in enumerate(mutants(source)):
+            if options.only and mutant.noun != options.only or number % parts != part - 1:
                 continue
             killer = bench.kills(mutant, units[mutant.noun])
             if not killer and re.sub(r":\d+", "", mutant.what) in EQUIVALENT:

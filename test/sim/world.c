@@ -406,6 +406,50 @@ uint64_t world_release(struct world *world, struct release_spec spec)
 	return number;
 }
 
+uint64_t world_fast_to(struct world *world, const char *version, enum release_target kind,
+		       const char *name)
+{
+	return world_release(world, (struct release_spec){.version = version,
+							  .kind = kind,
+							  .name = name,
+							  .mode = RELEASE_FAST});
+}
+
+uint64_t world_fast(struct world *world, const char *version)
+{
+	return world_fast_to(world, version, RELEASE_TO_PRODUCT, NULL);
+}
+
+void world_begin(struct world *world)
+{
+	static const char *const versions[] = {"1.1.0", "1.2.0", "1.3.0", "1.4.0", "1.10.0"};
+
+	world_start(world);
+	for (unsigned i = 0; i < 5; i++)
+		world_firmware(world, versions[i]);
+}
+
+struct sim_device *world_begin_one(struct world *world, const char *id)
+{
+	struct sim_device *device;
+
+	world_start(world);
+	world_firmware(world, "2.0.0");
+	world_firmware(world, "3.0.0");
+	device = world_device(world, id);
+	world_connect(world, device);
+	return device;
+}
+
+void world_let_fail(struct world *world, unsigned first, unsigned end, enum ota_err err)
+{
+	for (unsigned i = first; i < end; i++) {
+		world->devices[i].fails_in = UPDATE_DOWNLOADING;
+		world->devices[i].fails_with = err;
+		world->devices[i].fails_always = true;
+	}
+}
+
 enum ota_err world_plan(struct world *world, const struct release_spec *spec,
 			struct plan *ret_plan)
 {

@@ -100,6 +100,12 @@ void world_product(struct world *world, const char *product);
 struct sim_device *world_device(struct world *world, const char *id);
 struct sim_device *world_device_of(struct world *world, const char *id, const char *product);
 /* `count` devices "<prefix>0000" … connected or not. */
+/* Started, with the versions 1.1.0, 1.2.0, 1.3.0, 1.4.0 and 1.10.0 on the shelf. */
+void world_begin(struct world *world);
+/* Started, with the versions 2.0.0 and 3.0.0 and one device, connected. */
+struct sim_device *world_begin_one(struct world *world, const char *id);
+/* The devices from `first` to before `end` fail each download. */
+void world_let_fail(struct world *world, unsigned first, unsigned end, enum ota_err err);
 void world_fleet(struct world *world, const char *prefix, unsigned count, bool connected);
 struct sim_device *world_find(struct world *world, const char *id);
 void world_group(struct world *world, const char *group, const char *member);
@@ -111,6 +117,10 @@ struct digest world_image(const char *version);
 enum ota_err world_try_release(struct world *world, const struct release_spec *spec,
 			       uint64_t *ret_number);
 uint64_t world_release(struct world *world, struct release_spec spec);
+/* A fast release to the whole product, or to somebody. */
+uint64_t world_fast(struct world *world, const char *version);
+uint64_t world_fast_to(struct world *world, const char *version, enum release_target kind,
+		       const char *name);
 enum ota_err world_plan(struct world *world, const struct release_spec *spec,
 			struct plan *ret_plan);
 enum ota_err world_act(struct world *world, uint64_t number, enum release_act act);
