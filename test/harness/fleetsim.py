@@ -40,13 +40,19 @@ class Fleetsim:
     def pid(self):
         return self.process.pid
 
+    def _ended(self):
+        return f"fleetsim ended: {self.log_path.read_text()[-2000:]}"
+
     def tell(self, line):
-        self.process.stdin.write(line + "\n")
-        self.process.stdin.flush()
+        try:
+            self.process.stdin.write(line + "\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            raise AssertionError(self._ended()) from None
 
     def _next(self, seconds):
         figures = self.lines.get(timeout=seconds)
-        assert figures is not None, f"fleetsim ended: {self.log_path.read_text()[-2000:]}"
+        assert figures is not None, self._ended()
         return figures
 
     def status(self, seconds=30):
