@@ -173,11 +173,13 @@ def agents(broker, alice, product, directory, trust, closing):
 @pytest.fixture
 def fleets(broker, alice, product, directory, trust, closing):
     """fleets(500, vanish=100) is a running fleetsim of approved devices d1 … d500."""
+    # once: a fleet that has just been started may still be reading it
+    (directory / "fleet-root.json").write_text(trust.root)
+
     def make(count, first=1, **options):
         names = [f"d{number}" for number in range(first, first + count)]
         for at in range(0, count, 1000):
             alice.ask("device.import", {"product": product, "devices": names[at:at + 1000]})
-        (directory / "fleet-root.json").write_text(trust.root)
         return closing.keep(Fleetsim(broker, directory / f"fleet{first}.log", count, first=first,
                                      product=product, root=directory / "fleet-root.json",
                                      **options)).start()
