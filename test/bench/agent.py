@@ -9,7 +9,6 @@ from stage import GIB, Stage, rounds
 from harness.agent import Agent
 from harness.firmware import Image, filler
 from harness.process import eventually
-from nginx import Nginx
 
 SIZE = int(os.environ.get("OTA_BENCH_IMAGE_MIB", "256")) << 20
 STEP = 4 << 20
@@ -55,7 +54,7 @@ def ours(stage):
 
 
 def curl(stage):
-    server = stage.keep(Nginx(stage, content(1))).start()
+    server = stage.nginx().serve_file(content(1))
     device = stage.pki.device("d1")
     part = stage.directory / "part"
     config = stage.directory / "curl.conf"

@@ -1,6 +1,6 @@
 """Real boots: a virtual machine with two slots updates itself, and its power is cut again and
-again. OTA_GUEST_CUTS says how often; without it one cut is made and the bad versions are left out
-(`./dev guest` runs all)."""
+again. OTA_GUEST_CUTS says how often, OTA_GUEST_SEED when; without them one cut is made and the bad
+versions are left out (`./dev guest` runs all)."""
 import os
 import time
 
@@ -73,9 +73,10 @@ def test_a_machine_whose_power_is_cut_always_boots_a_complete_version(machine, a
                                                                       product):
     cuts = int(os.environ.get("OTA_GUEST_CUTS", "1"))
     longest = float(os.environ.get("OTA_GUEST_SECONDS", "12"))
+    seed = int(os.environ.get("OTA_GUEST_SEED", "1"))
     releases = Releases(alice, trust, product)
     began = time.monotonic()
-    for number, moment in enumerate(guest.moments(cuts, longest)):
+    for number, moment in enumerate(guest.moments(cuts, longest, seed)):
         releases.keep_going()
         machine.cut(moment)
         assert not machine.complaints(), machine.tail(80)
