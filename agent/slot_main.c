@@ -101,13 +101,15 @@ static int given_socket(void)
 static enum ota_err make_socket(const char *path, uid_t user, int *ret_fd, struct ota_why *why)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	struct stat there;
 	AUTO_CLOSE int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 
 	if (!text_copy(address.sun_path, sizeof(address.sun_path), path))
 		return ota_fail(why, OTA_BAD_REQUEST,
 				"slot_socket '%s' is longer than %zu bytes", path,
 				sizeof(address.sun_path) - 1);
-	unlink(path);
+	if (!lstat(path, &there) && S_ISSOCK(there.st_mode))
+		unlink(path); /* of an earlier run */
 	mode_t mask = umask(0177);
 	int failed = fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0;
 	umask(mask);
@@ -174,6 +176,8 @@ static int run(const char *path)
 		err = make_socket(config.slot_socket, user, &listener, &why);
 	if (err)
 		return complain(&why);
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN);
 	notify_say("READY=1");
 	for (;;) {
 		AUTO_CLOSE int peer = accept4(listener, NULL, NULL, SOCK_CLOEXEC);

@@ -1,8 +1,10 @@
 /* Slots behind ota-slot (slot_wire.h): the agent runs without privileges and asks. What the
  * classes and paths are it knows from its own configuration.
  *
- * The connection is made when it is needed. When ota-slot was started again meanwhile, the next
- * request goes over a new one; an update that was being written then says "was not begun". */
+ * The connection is made when it is needed. When ota-slot was started again meanwhile (an
+ * upgrade of its package), the next request goes over a new one; what was being written then is
+ * given up with OTA_BUSY, which is tried again by itself, and finds what is in the slot
+ * already. */
 #include "slot_wire.h"
 
 #include "own.h"
@@ -18,7 +20,8 @@ struct remote {
 	uint32_t timeout_ms;
 	struct slot_part parts[SLOT_PARTS_MAX];
 	unsigned part_count;
-	int fd; /* -1: not connected */
+	int fd;		   /* -1: not connected */
+	bool writes, lost; /* a part was begun; the connection that it was begun over is gone */
 	enum boot_slot running;
 	uint8_t message[SLOT_WIRE_MAX];
 };
@@ -27,12 +30,13 @@ static enum ota_err gone(struct remote *remote, int number, struct ota_why *why)
 {
 	close(remote->fd);
 	remote->fd = -1;
+	remote->lost = remote->writes;
 	if (number == EAGAIN)
-		return ota_fail(why, OTA_SLOT_ERROR, "ota-slot did not answer within %u ms",
+		return ota_fail(why, OTA_BUSY, "ota-slot did not answer within %u ms",
 				remote->timeout_ms);
 	if (number == 0)
-		return ota_fail(why, OTA_SLOT_ERROR, "ota-slot closed the connection");
-	return ota_fail_errno(why, OTA_SLOT_ERROR, number, "ota-slot");
+		return ota_fail(why, OTA_BUSY, "ota-slot closed the connection");
+	return ota_fail_errno(why, OTA_BUSY, number, "ota-slot");
 }
 
 /* The answer to what was sent; its bytes are in remote->message. */
@@ -99,7 +103,7 @@ static enum ota_err reach(struct remote *remote, struct ota_why *why)
 	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) ||
 	    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)) ||
 	    connect(fd, address, sizeof(remote->address)) < 0)
-		return ota_fail_errno(why, OTA_SLOT_ERROR, errno, "ota-slot at '%s'",
+		return ota_fail_errno(why, OTA_BUSY, errno, "ota-slot at '%s'",
 				      remote->address.sun_path);
 	remote->fd = TAKE_FD(fd);
 	enum ota_err err = hello(remote, why);
@@ -142,6 +146,18 @@ static enum ota_err tell(struct remote *remote, const struct slot_request *reque
 	return ask(remote, request, NULL, &answer, why);
 }
 
+/* The same of a part that was begun: by the process that is there now? */
+static enum ota_err tell_about_begun(struct remote *remote, const struct slot_request *request,
+				     struct ota_why *why)
+{
+	enum ota_err err = tell(remote, request, why);
+
+	if (err && remote->lost && remote->fd >= 0)
+		err = ota_fail(why, OTA_BUSY,
+			       "ota-slot was started again while the slot was being written");
+	return err;
+}
+
 static bool remote_find(void *ctx, const char *slot_class, unsigned *ret_part)
 {
 	const struct remote *remote = ctx;
@@ -171,13 +187,20 @@ static enum ota_err remote_begin(void *ctx, unsigned part, uint64_t size, struct
 {
 	const struct slot_request request = {
 		.verb = SLOT_VERB_BEGIN, .part = part, .size = size};
+	struct remote *remote = ctx;
+	enum ota_err err = tell(remote, &request, why);
 
-	return tell(ctx, &request, why);
+	if (!err) {
+		remote->writes = true;
+		remote->lost = false;
+	}
+	return err;
 }
 
 static enum ota_err remote_write(void *ctx, unsigned part, uint64_t offset, const void *bytes,
 				 size_t len, struct ota_why *why)
 {
+	struct remote *remote = ctx;
 	enum ota_err err = OTA_OK;
 
 	for (size_t done = 0, step; !err && done < len; done += step) {
@@ -187,7 +210,7 @@ static enum ota_err remote_write(void *ctx, unsigned part, uint64_t offset, cons
 						     .offset = offset + done,
 						     .bytes = (const uint8_t *)bytes + done,
 						     .len = step};
-		err = tell(ctx, &request, why);
+		err = tell_about_begun(remote, &request, why);
 	}
 	return err;
 }
@@ -220,7 +243,7 @@ static enum ota_err remote_finish(void *ctx, unsigned part, struct ota_why *why)
 {
 	const struct slot_request request = {.verb = SLOT_VERB_FINISH, .part = part};
 
-	return tell(ctx, &request, why);
+	return tell_about_begun(ctx, &request, why);
 }
 
 static enum ota_err remote_verify(void *ctx, enum slot_which which, unsigned part,
@@ -257,7 +280,7 @@ static enum ota_err remote_arm(void *ctx, uint32_t tries, struct ota_why *why)
 {
 	const struct slot_request request = {.verb = SLOT_VERB_ARM, .tries = tries};
 
-	return tell(ctx, &request, why);
+	return tell_about_begun(ctx, &request, why);
 }
 
 static enum ota_err remote_state(void *ctx, struct boot_state *ret_state, struct ota_why *why)
