@@ -10,7 +10,7 @@ ENV DEBIAN_FRONTEND=noninteractive
 RUN apt-get -q update && apt-get -qy --no-install-recommends install \
 	build-essential cmake ninja-build pkg-config mosquitto-dev libmosquitto-dev \
 	libpaho-mqtt-dev libssl-dev libcjson-dev libsqlite3-dev libzstd-dev uthash-dev \
-	libdivsufsort-dev libcurl4-openssl-dev libmicrohttpd-dev python3 \
+	libcurl4-openssl-dev libmicrohttpd-dev python3 \
 	&& rm -rf /var/lib/apt/lists/*
 COPY CMakeLists.txt /source/
 COPY common /source/common
@@ -50,7 +50,7 @@ ENTRYPOINT ["agent-start"]
 FROM debian:${SUITE}-slim AS tools
 ENV DEBIAN_FRONTEND=noninteractive
 RUN apt-get -q update && apt-get -qy --no-install-recommends install \
-	libpaho-mqtt1.3 libcjson1 libzstd1 libdivsufsort3 openssl python3-cryptography \
+	libpaho-mqtt1.3 libcjson1 libzstd1 openssl python3-cryptography \
 	mosquitto-clients && rm -rf /var/lib/apt/lists/*
 COPY --from=build /out/usr/bin/otactl /out/usr/bin/fleetsim /usr/bin/
 COPY certs /usr/share/mosquitto-ota/certs

@@ -1,27 +1,24 @@
 /* After bsdiff (Percival, "Matching with mismatches and assorted applications", 2006): an exact
- * match from a suffix array of the base starts a copy, which then goes on over mismatches for
- * as long as that pays. What pays is told by words rather than bytes, because a mismatch costs
- * least where a whole word has changed a little. */
+ * match starts a copy, which then goes on over mismatches for as long as that pays. What pays
+ * is told by words rather than bytes, because a mismatch costs least where a whole word has
+ * changed a little. */
 #include "pack_match_anchor.h"
+#include "pack_match_seeds.h"
 
 #include "own.h"
 
-#include <divsufsort.h>
 #include <string.h>
 
-#define WHOLE_MAX   (128u << 20) /* a larger base is searched where it has no equal only */
-#define COMPARE_MAX 4096u	 /* a longer match is found by going on from there */
-#define FOLLOWS_MIN 16u		 /* so many bytes as in the copy so far need no search */
-#define BETTER_BY   6u		 /* bytes that another place must match more */
+#define WHOLE_MAX   (16u << 20) /* a larger base is searched where it has no equal only */
+#define FOLLOWS_MIN 16u		/* so many bytes as in the copy so far need no search */
+#define CLOSE_MIN   128u /* a shorter copy may be chance, and is no place to look around */
+#define BETTER_BY   6u	 /* bytes that another place must match more */
 
 struct match {
+	const struct pack_image *whole;
 	const uint8_t *image, *base;
 	uint64_t image_size, base_size;
-	/* what is searched: the base, or what the anchors leave of it */
-	const uint8_t *hay;
-	uint64_t hay_size;
-	const struct pack_rest *rest; /* NULL: it is the base */
-	saidx_t *suffixes;
+	struct pack_seeds *seeds;
 	struct pack_ops *ops;
 };
 
@@ -58,36 +55,6 @@ uint64_t pack_match_equal(const uint8_t *a, const uint8_t *b, uint64_t max)
 	while (at < max && a[at] == b[at])
 		at++;
 	return at;
-}
-
-/* A long match of the image at `at`; its length, and where it is in the base. */
-static uint64_t longest(const struct match *match, uint64_t at, uint64_t *ret_source)
-{
-	uint64_t left = match->image_size - at, best = 0, found = 0;
-	uint64_t low = 0, high = match->hay_size; /* the first suffix that is not smaller */
-	const uint8_t *image = match->image + at;
-	while (low < high) {
-		uint64_t middle = low + (high - low) / 2;
-		uint64_t place = (uint64_t)match->suffixes[middle];
-		uint64_t max = match->hay_size - place < left ? match->hay_size - place : left;
-		if (max > COMPARE_MAX)
-			max = COMPARE_MAX;
-		uint64_t same = pack_match_equal(match->hay + place, image, max);
-		if (same > best) {
-			best = same;
-			found = place;
-		}
-		if (same < max ? match->hay[place + same] < image[same] : max < left)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	if (!best)
-		return 0;
-	uint64_t source = match->rest ? pack_rest_source(match->rest, found) : found;
-	uint64_t max = match->base_size - source < left ? match->base_size - source : left;
-	*ret_source = source;
-	return pack_match_equal(match->base + source, image, max);
 }
 
 static unsigned equal_in(uint32_t a, uint32_t b)
@@ -261,7 +228,11 @@ static enum ota_err scan(const struct match *match, struct copy *copy, uint64_t 
 			at += follows;
 			continue;
 		}
-		uint64_t len = longest(match, at, &source);
+		uint64_t near = copy->source + (at - copy->image);
+		if (copy->copy >= CLOSE_MIN)
+			pack_seeds_approach(match->seeds, near);
+		uint64_t len =
+			pack_seeds_longest(match->seeds, match->whole, at, near, &source);
 		if (len > until - at)
 			len = until - at;
 		if (len < agreeing(match, copy, at, len) + BETTER_BY) {
@@ -283,16 +254,11 @@ static enum ota_err scan_all(struct match *match, const struct pack_ops *anchors
 			     struct ota_why *why)
 {
 	struct copy copy = {0}, end = {.image = match->image_size};
-	AUTO_FREE saidx_t *suffixes = malloc(((size_t)match->hay_size + 1) * sizeof *suffixes);
-	if (!suffixes || (match->hay_size &&
-			  divsufsort(match->hay, suffixes, (saidx_t)match->hay_size) != 0))
-		return ota_fail(why, OTA_OUT_OF_MEMORY,
-				"no memory for the suffix array of %llu bytes",
-				(unsigned long long)match->hay_size);
-	match->suffixes = suffixes;
 	for (size_t i = 0; i < anchors->count; i++) {
 		const struct pack_op *anchor = &anchors->ops[i];
 		struct copy next = {anchor->image, anchor->source, anchor->copy};
+		if (copy.image + copy.copy < anchor->image)
+			pack_seeds_approach(match->seeds, anchor->source);
 		enum ota_err err = scan(match, &copy, anchor->image, why);
 		if (err)
 			return err;
@@ -311,33 +277,37 @@ static enum ota_err scan_all(struct match *match, const struct pack_ops *anchors
 	return err ? err : settle(match, &copy, &end, why);
 }
 
+static void free_seeds(struct pack_seeds **seeds)
+{
+	pack_seeds_free(*seeds);
+}
+
 enum ota_err pack_match(const struct pack_image *image, const struct pack_image *base,
-			const struct pack_write_options *options, struct pack_ops *ret_ops,
-			struct ota_why *why)
+			struct pack_ops *ret_ops, struct ota_why *why)
 {
 	AUTO(pack_ops_done) struct pack_ops ops = {0}, anchors = {0};
-	AUTO(pack_rest_done) struct pack_rest rest = {0};
+	AUTO(free_seeds) struct pack_seeds *seeds = NULL;
+	AUTO_FREE uint8_t *used = NULL;
+	enum ota_err err = OTA_OK;
+	if (base->size > WHOLE_MAX) {
+		err = pack_anchors_find(image, base, &anchors, why);
+		if (!err)
+			err = pack_anchors_mark(&anchors, base, &used, why);
+	}
+	if (!err)
+		err = pack_seeds_new(base, used, &seeds, why);
+	if (err)
+		return err;
 	struct match match = {
+		.whole = image,
 		.image = image->bytes,
 		.base = base->bytes,
 		.image_size = image->size,
 		.base_size = base->size,
-		.hay = base->bytes,
-		.hay_size = base->size,
+		.seeds = seeds,
 		.ops = &ops,
 	};
-	enum ota_err err = OTA_OK;
-	(void)options;
-	if (base->size > WHOLE_MAX) {
-		err = pack_anchors_find(image, base, &anchors, why);
-		if (!err)
-			err = pack_rest_gather(&anchors, base, &rest, why);
-		match.hay = rest.bytes;
-		match.hay_size = rest.size;
-		match.rest = &rest;
-	}
-	if (!err)
-		err = scan_all(&match, &anchors, why);
+	err = scan_all(&match, &anchors, why);
 	if (err)
 		return err;
 	pack_ops_prune(&ops, image, base);

@@ -14,8 +14,7 @@ struct pack_ops {
 };
 
 enum ota_err pack_match(const struct pack_image *image, const struct pack_image *base,
-			const struct pack_write_options *options, struct pack_ops *ret_ops,
-			struct ota_why *why) OTA_CHECKED;
+			struct pack_ops *ret_ops, struct ota_why *why) OTA_CHECKED;
 void pack_ops_done(struct pack_ops *ops);
 enum ota_err pack_ops_add(struct pack_ops *ops, const struct pack_op *op,
 			  struct ota_why *why) OTA_CHECKED;

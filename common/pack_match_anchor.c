@@ -5,14 +5,13 @@
 #include "pack_match_anchor.h"
 
 #include "own.h"
+#include "pack_match_seeds.h"
 
 #include <string.h>
 
 #define PIECE_MIN 1024u
 #define PIECE_MAX 16384u
 #define CUT_MASK  0xfffc000000000000u /* 14 bits, less what PIECE_MIN adds: 4 KiB or so */
-#define REST_UNIT 256u
-#define REST_MORE 64u /* bytes on both sides of a piece, for matches that begin outside */
 
 struct gear {
 	uint64_t of[256];
@@ -154,87 +153,18 @@ enum ota_err pack_anchors_find(const struct pack_image *image, const struct pack
 	return err;
 }
 
-static void mark(uint8_t *used, uint64_t source, uint64_t len)
+enum ota_err pack_anchors_mark(const struct pack_ops *anchors, const struct pack_image *base,
+			       uint8_t **ret_used, struct ota_why *why)
 {
-	for (uint64_t unit = (source + REST_UNIT - 1) / REST_UNIT;
-	     (unit + 1) * REST_UNIT <= source + len; unit++)
-		used[unit] = 1;
-}
-
-static enum ota_err add_piece(struct pack_rest *rest, size_t *room, uint64_t source,
-			      uint64_t len, struct ota_why *why)
-{
-	if (rest->count == *room) {
-		*room = *room ? *room * 2 : 256;
-		struct pack_op *pieces = realloc(rest->pieces, *room * sizeof *pieces);
-		if (!pieces)
-			return ota_fail(why, OTA_OUT_OF_MEMORY, "no memory for %zu pieces",
-					*room);
-		rest->pieces = pieces;
-	}
-	rest->pieces[rest->count++] = (struct pack_op){rest->size, source, len, 0};
-	rest->size += len;
-	return OTA_OK;
-}
-
-static enum ota_err find_rest(struct pack_rest *rest, const uint8_t *used,
-			      const struct pack_image *base, struct ota_why *why)
-{
-	uint64_t units = (base->size + REST_UNIT - 1) / REST_UNIT;
-	size_t room = 0;
-	enum ota_err err = OTA_OK;
-	for (uint64_t unit = 0; unit < units && !err;) {
-		uint64_t first = unit;
-		while (unit < units && used[unit] == used[first])
-			unit++;
-		uint64_t begin = first * REST_UNIT, end = unit * REST_UNIT + REST_MORE;
-		begin = begin > REST_MORE ? begin - REST_MORE : 0;
-		end = end < base->size ? end : base->size;
-		if (!used[first])
-			err = add_piece(rest, &room, begin, end - begin, why);
-	}
-	return err;
-}
-
-enum ota_err pack_rest_gather(const struct pack_ops *anchors, const struct pack_image *base,
-			      struct pack_rest *ret_rest, struct ota_why *why)
-{
-	AUTO(pack_rest_done) struct pack_rest rest = {0};
-	AUTO_FREE uint8_t *used = calloc(base->size / REST_UNIT + 1, 1);
+	uint8_t *used = calloc(base->size / PACK_SEEDS_UNIT + 1, 1);
 	if (!used)
 		return ota_fail(why, OTA_OUT_OF_MEMORY, "no memory for the rest of a base");
-	for (size_t i = 0; i < anchors->count; i++)
-		mark(used, anchors->ops[i].source, anchors->ops[i].copy);
-	enum ota_err err = find_rest(&rest, used, base, why);
-	if (err)
-		return err;
-	rest.bytes = malloc((size_t)rest.size + 1);
-	if (!rest.bytes)
-		return ota_fail(why, OTA_OUT_OF_MEMORY, "no memory for the rest of a base");
-	for (size_t i = 0; i < rest.count; i++)
-		memcpy(rest.bytes + rest.pieces[i].image, base->bytes + rest.pieces[i].source,
-		       (size_t)rest.pieces[i].copy);
-	*ret_rest = rest;
-	rest = (struct pack_rest){0};
-	return OTA_OK;
-}
-
-void pack_rest_done(struct pack_rest *rest)
-{
-	free(rest->bytes);
-	free(rest->pieces);
-	*rest = (struct pack_rest){0};
-}
-
-uint64_t pack_rest_source(const struct pack_rest *rest, uint64_t at)
-{
-	size_t low = 0, high = rest->count - 1;
-	while (low < high) {
-		size_t middle = high - (high - low) / 2;
-		if (rest->pieces[middle].image <= at)
-			low = middle;
-		else
-			high = middle - 1;
+	for (size_t i = 0; i < anchors->count; i++) {
+		uint64_t source = anchors->ops[i].source, end = source + anchors->ops[i].copy;
+		uint64_t unit = (source + PACK_SEEDS_UNIT - 1) / PACK_SEEDS_UNIT;
+		for (; (unit + 1) * PACK_SEEDS_UNIT <= end; unit++)
+			used[unit] = 1;
 	}
-	return rest->pieces[low].source + (at - rest->pieces[low].image);
+	*ret_used = used;
+	return OTA_OK;
 }

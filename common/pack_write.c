@@ -132,7 +132,7 @@ static enum ota_err encode_delta(struct write *write, const struct pack_image *b
 				 struct ota_why *why)
 {
 	AUTO(pack_ops_done) struct pack_ops ops = {0};
-	enum ota_err err = pack_match(write->image, base, &write->options, &ops, why);
+	enum ota_err err = pack_match(write->image, base, &ops, why);
 	if (err)
 		return err;
 	struct pack_delta_source delta = {
