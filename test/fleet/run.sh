@@ -7,7 +7,7 @@ set -euo pipefail
 cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/../.."
 STATE=${OTA_DEV_DIR:-$PWD/.dev}/docker
 SUITE=${SUITE:-bookworm}
-export SUITE COMPOSE_PROJECT_NAME=mosquitto-ota-fleet COMPOSE_PROFILES=demo,fleet
+export SUITE COMPOSE_PROJECT_NAME=mosquitto-ota-fleet COMPOSE_PROFILES=demo,fleet,faults
 export DOCKER_BUILDKIT=0 COMPOSE_DOCKER_CLI_BUILD=0
 # A hundred containers at once are more than a small machine answers for in a minute.
 export COMPOSE_HTTP_TIMEOUT=600 COMPOSE_PARALLEL_LIMIT=4

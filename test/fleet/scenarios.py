@@ -12,6 +12,7 @@ import time
 COMPOSE = os.environ.get("COMPOSE", "docker-compose").split()
 PROJECT = os.environ.get("COMPOSE_PROJECT_NAME", "mosquitto-ota-fleet")
 PRODUCT = "thermo"
+BEHIND_THE_LINK = 5
 GOOD = """#!/bin/sh
 # version {version}
 [ "${{1:-}}" != check ] || exit 0
@@ -219,10 +220,29 @@ def a_release_survives_its_agents_being_killed(fleet):
     tell("ok: 20 agent containers were killed during the release, and all succeeded")
 
 
+def a_release_reaches_agents_behind_a_bad_link(fleet):
+    known = {device["device"] for device in fleet.devices()}
+    compose("up", "-d", "--no-build", "--scale", f"faulty-agent={BEHIND_THE_LINK}",
+            "--scale", f"agent={fleet.count}", "faulty-agent")
+    fleet.count += BEHIND_THE_LINK
+    fleet.until(lambda: len(fleet.devices()) == fleet.count, 180, "they have said hello")
+    fleet.tools.otactl("device", "approve", *({device["device"] for device in fleet.devices()} -
+                                              known))
+    # More than the link lets through on one connection: a comment that no shell gets to.
+    fleet.push("8.0", GOOD + "# " + os.urandom(1 << 19).hex() + "\n")
+    number = fleet.release("8.0", "--fast", "--override", "--waves", "100")
+    fleet.until(lambda: fleet.counts(number).get("succeeded") == fleet.count, 300, "all succeeded")
+    cuts = compose("logs", "--no-color", "link").count(": cut")
+    assert cuts > 0, "the link has cut nobody off"
+    tell(f"ok: {BEHIND_THE_LINK} agents behind a link that delays, stalls and cuts ({cuts} times) "
+         f"succeeded with the other {fleet.count - BEHIND_THE_LINK}")
+
+
 SCENARIOS = [a_fast_release_reaches_all, a_standard_release_waits_for_reconnections,
              a_bad_version_halts_in_its_wave, a_release_survives_the_broker_being_killed,
              a_release_reaches_those_whose_network_was_cut,
-             a_release_survives_its_agents_being_killed]
+             a_release_survives_its_agents_being_killed,
+             a_release_reaches_agents_behind_a_bad_link]
 
 
 def main():
