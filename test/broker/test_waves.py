@@ -11,6 +11,7 @@ DEVICES = int(os.environ.get("OTA_DEVICES", "150"))
 KILLS = int(os.environ.get("OTA_KILLS", "1"))
 SILENCE_S = 6 * float(os.environ.get("OTA_TEST_PATIENCE", "1"))
 RELEASES = int(os.environ.get("OTA_RELEASES", "20"))
+CALLBACK_MAX_US = 20_000 * (5 if os.environ.get("OTA_SANITIZED") == "1" else 1)
 WAVES = [{"share": 100}, {"share": 1000}, {"share": 10000}]
 
 
@@ -83,6 +84,16 @@ def end_after_retry(alice, fleets, product, fleet, doomed):
                lambda: str(show(alice, product)))
 
 
+def check_callbacks(alice):
+    """None was long, by the plugin's own clocks. The wall clock's figures also hold what other
+    processes did meanwhile; a quiet machine has p99 below 1 ms and the longest below 20 ms."""
+    for name, of in alice.ask("status")["callbacks"].items():
+        if of["count"]:
+            print(f"{name}: {of['count']} callbacks, p99 {of['p99_us']} µs, longest "
+                  f"{of['max_us']} µs, of CPU time {of['max_cpu_us']} µs")
+        assert of["max_cpu_us"] < CALLBACK_MAX_US, (name, of)
+
+
 def test_three_lost_devices_halt_the_second_wave_and_all_end_after_a_resume(
         alice, fleets, trust, product):
     fleet, doomed, _ = run_to_halt(alice, fleets, trust, product, silence_s=SILENCE_S)
@@ -90,8 +101,7 @@ def test_three_lost_devices_halt_the_second_wave_and_all_end_after_a_resume(
     time.sleep(3)
     check_halted(alice, product, doomed)  # and nobody of the third wave has begun since
     end_after_retry(alice, fleets, product, fleet, doomed)
-    times = alice.ask("status")["callbacks"]
-    print("callbacks:", times)
+    check_callbacks(alice)
 
 
 def test_a_broker_killed_again_and_again_comes_to_the_same_end_within_the_limits(
