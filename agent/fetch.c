@@ -419,7 +419,7 @@ enum ota_err fetch_new(const struct fetch_plan *plan, struct fetch **ret_fetch,
 				"the offer names no pack that this device can apply");
 	fetch->flow.rate = plan->rate;
 	fetch->flow.window = FLOW_WINDOW_START;
-	fetch->flow.timeout_ms = FLOW_TIMEOUT_MIN;
+	fetch->flow.timeout_ms = FLOW_TIMEOUT_START;
 	fetch->next_id = 1;
 	start_index(fetch);
 	*ret_fetch = TAKE(fetch);

@@ -8,7 +8,9 @@ void flow_start(struct flow *flow, const struct flow_seam *seam, const struct so
 		const struct digest *blob, uint64_t size, uint32_t id, bool again)
 {
 	unsigned window = again ? flow->window : FLOW_WINDOW_START;
-	uint64_t timeout_ms = again ? flow->timeout_ms : FLOW_TIMEOUT_MIN;
+	uint64_t timeout_ms = again ? flow->timeout_ms : FLOW_TIMEOUT_START;
+	uint64_t trip_ms = again ? flow->trip_ms : 0;
+	uint64_t varies_ms = again ? flow->varies_ms : 0;
 	uint64_t rate = flow->rate, budget = flow->budget;
 	uint64_t budget_ms = flow->budget_ms, fetched = flow->fetched;
 
@@ -20,6 +22,8 @@ void flow_start(struct flow *flow, const struct flow_seam *seam, const struct so
 	flow->id = id;
 	flow->window = window;
 	flow->timeout_ms = timeout_ms;
+	flow->trip_ms = trip_ms;
+	flow->varies_ms = varies_ms;
 	flow->rate = rate;
 	flow->budget = budget;
 	flow->budget_ms = budget_ms;
@@ -62,12 +66,37 @@ static enum ota_err deliver(struct flow *flow, struct ota_why *why)
 	return OTA_OK;
 }
 
+static uint64_t bounded(uint64_t timeout_ms)
+{
+	if (timeout_ms < FLOW_TIMEOUT_MIN)
+		return FLOW_TIMEOUT_MIN;
+	return timeout_ms < FLOW_TIMEOUT_MAX ? timeout_ms : FLOW_TIMEOUT_MAX;
+}
+
+/* Patience grows and shrinks with what answers take. Of a chunk that was asked for twice nobody
+ * knows which question was answered (Karn). */
+static void learn(struct flow *flow, const struct flow_slot *slot, uint64_t now_ms)
+{
+	if (slot->again || !slot->asked_ms || now_ms < slot->asked_ms)
+		return;
+	const uint64_t took_ms = now_ms - slot->asked_ms + 1;
+
+	if (!flow->trip_ms) {
+		flow->trip_ms = took_ms;
+		flow->varies_ms = took_ms / 2;
+	} else {
+		const uint64_t off_ms = took_ms > flow->trip_ms ? took_ms - flow->trip_ms
+								: flow->trip_ms - took_ms;
+
+		flow->varies_ms = (3 * flow->varies_ms + off_ms) / 4;
+		flow->trip_ms = (7 * flow->trip_ms + took_ms) / 8;
+	}
+	flow->timeout_ms = bounded(flow->trip_ms + 4 * flow->varies_ms);
+}
+
 static void grow(struct flow *flow)
 {
 	flow->timeouts = 0;
-	flow->timeout_ms -= flow->timeout_ms / 8;
-	if (flow->timeout_ms < FLOW_TIMEOUT_MIN)
-		flow->timeout_ms = FLOW_TIMEOUT_MIN;
 	if (++flow->in_row < 2 * flow->window)
 		return;
 	flow->in_row = 0;
@@ -75,16 +104,16 @@ static void grow(struct flow *flow)
 		flow->window++;
 }
 
-static void shrink(struct flow *flow)
+static void shrink(struct flow *flow, unsigned by)
 {
 	flow->in_row = 0;
-	flow->window /= 2;
+	flow->window -= by;
 	if (flow->window < FLOW_WINDOW_MIN)
 		flow->window = FLOW_WINDOW_MIN;
 }
 
-static enum ota_err take_data(struct flow *flow, const struct source_answer *answer,
-			      struct ota_why *why)
+static enum ota_err take_data(struct flow *flow, uint64_t now_ms,
+			      const struct source_answer *answer, struct ota_why *why)
 {
 	unsigned i;
 
@@ -97,6 +126,7 @@ static enum ota_err take_data(struct flow *flow, const struct source_answer *ans
 		return OTA_OK; /* not asked, or there already */
 	if (answer->len != chunk_length(flow, answer->number))
 		return OTA_OK; /* of the wrong length: as good as lost, asked again */
+	learn(flow, &flow->slots[i], now_ms);
 	grow(flow);
 	if (i == 0) {
 		flow->slot_count--;
@@ -127,7 +157,7 @@ enum ota_err flow_answer(struct flow *flow, uint64_t now_ms, const struct source
 	if (!flow->source || answer->transfer != flow->id)
 		return OTA_OK;
 	if (answer->kind == CHUNK_DATA)
-		return take_data(flow, answer, why);
+		return take_data(flow, now_ms, answer, why);
 	if (answer->kind == CHUNK_REFUSED && answer->why) {
 		if (why)
 			*why = *answer->why;
@@ -141,7 +171,7 @@ enum ota_err flow_answer(struct flow *flow, uint64_t now_ms, const struct source
 		pause_ms = FLOW_TIMEOUT_MAX;
 	flow->wait_until_ms = now_ms + pause_ms;
 	flow->timeouts = 0; /* it lives, it only has no time */
-	shrink(flow);
+	shrink(flow, flow->window / 2);
 	for (unsigned i = 0; i < flow->slot_count; i++) {
 		if (!flow->slots[i].data)
 			flow->slots[i].asked_ms = 0;
@@ -165,7 +195,7 @@ bool flow_is_idle(const struct flow *flow)
 	       flow->seam.need(flow->seam.ctx, flow->from) == FLOW_NO_CHUNK;
 }
 
-/* Time-outs are found; each halves the window and doubles the patience, once per round. */
+/* Time-outs are found; they narrow the window and double the patience, once per round. */
 static enum ota_err expire(struct flow *flow, uint64_t now_ms, uint64_t *ret_next_ms,
 			   struct ota_why *why)
 {
@@ -186,10 +216,10 @@ static enum ota_err expire(struct flow *flow, uint64_t now_ms, uint64_t *ret_nex
 	}
 	if (!late)
 		return OTA_OK;
-	shrink(flow);
-	flow->timeout_ms *= 2;
-	if (flow->timeout_ms > FLOW_TIMEOUT_MAX)
-		flow->timeout_ms = FLOW_TIMEOUT_MAX;
+	/* TCP looks after the network; what gets lost, a broker with full queues has dropped.
+	 */
+	shrink(flow, 1);
+	flow->timeout_ms = bounded(2 * flow->timeout_ms);
 	if (++flow->timeouts < FLOW_STALL_TIMEOUTS)
 		return OTA_OK;
 	return ota_fail(why, OTA_DOWNLOAD_STALLED, "%s: %u requests in a row got no answer",
@@ -252,6 +282,7 @@ static unsigned collect(struct flow *flow, uint64_t now_ms,
 			break;
 		}
 		slot->asked_ms = now_ms ? now_ms : 1;
+		slot->again = slot->order != 0;
 		slot->order = ++flow->questions;
 		if (count && ranges[count - 1].first + ranges[count - 1].count == slot->number)
 			ranges[count - 1].count++;

@@ -11,11 +11,13 @@
 #define FLOW_WINDOW_MIN	  2u
 #define FLOW_WINDOW_START 4u
 #define FLOW_WINDOW_MAX	  MESSAGE_WINDOW_MAX
-#define FLOW_TIMEOUT_MIN  5000u
-#define FLOW_TIMEOUT_MAX  60000u
+/* The first patience; then as long as answers take, and what that varies by (RFC 6298). */
+#define FLOW_TIMEOUT_START 5000u
+#define FLOW_TIMEOUT_MIN   1000u
+#define FLOW_TIMEOUT_MAX   60000u
 /* Time-outs in a row, without a single chunk between, until the transfer counts as stalled:
- * about eight minutes. */
-#define FLOW_STALL_TIMEOUTS 10u
+ * seven to nine minutes. */
+#define FLOW_STALL_TIMEOUTS 12u
 #define FLOW_NO_CHUNK	    UINT32_MAX
 
 struct flow_seam {
@@ -31,6 +33,7 @@ struct flow_slot {
 	uint32_t number;
 	uint64_t asked_ms; /* 0: to be asked (again) */
 	uint64_t order;	   /* of the question, among all */
+	bool again;	   /* asked more than once: its answer tells no time */
 	uint8_t *data;	   /* arrived early */
 	size_t len;
 };
@@ -46,6 +49,7 @@ struct flow {
 	unsigned slot_count;
 	unsigned window, in_row; /* chunks that came without a loss since the last change */
 	uint64_t timeout_ms;
+	uint64_t trip_ms, varies_ms; /* from question to answer, smoothed; 0: not known yet */
 	uint64_t wait_until_ms;
 	unsigned timeouts;
 	uint64_t questions; /* chunks asked for so far */

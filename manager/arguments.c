@@ -2,6 +2,7 @@
 
 #include "option.h"
 
+#include <ctype.h>
 #include <string.h>
 
 static const struct verb_option *find_in(const struct verb_option *options, const char *name,
@@ -56,6 +57,7 @@ static enum ota_err refuse_option(const struct verb *verb, const char *given,
 	return err;
 }
 
+/* A choice in capitals (VERSION) stands for any value. */
 static bool choice_has(const char *choices, const char *value)
 {
 	size_t len = strlen(value);
@@ -64,6 +66,8 @@ static bool choice_has(const char *choices, const char *value)
 		size_t each = strcspn(choices, "|");
 
 		if (each == len && !memcmp(choices, value, len))
+			return true;
+		if (len && isupper((unsigned char)*choices))
 			return true;
 		if (!choices[each])
 			return false;

@@ -100,6 +100,7 @@ def test_without_the_module_the_update_comes_over_mqtt_and_says_so(agents, alice
     alone.write_bytes(Path(agent.command[0]).read_bytes())
     alone.chmod(0o755)
     agent.command[0] = str(alone)
+    agent.environment = {}
     agent.start()
     new = Image(product, "2.0", filler(6 * MIB, 2))
     alice.release(trust, alice.push(trust, new), product, mode="fast")

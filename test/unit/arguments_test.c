@@ -78,6 +78,8 @@ static void a_choice_takes_only_its_words(void **state)
 	assert_int_equal(READ("device", "list", "--status", "approve"), OTA_BAD_REQUEST);
 	assert_non_null(strstr(why.text, "'approve'"));
 	assert_non_null(strstr(why.text, "quarantined"));
+	assert_int_equal(READ("firmware", "push", "image", "--delta-from", "none"), OTA_OK);
+	assert_int_equal(READ("firmware", "push", "image", "--delta-from", "1.0,1.1"), OTA_OK);
 }
 
 static void what_is_missing_or_too_much_is_said(void **state)

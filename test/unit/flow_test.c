@@ -115,7 +115,7 @@ static void the_first_request_fills_the_window(void **state)
 {
 	struct fixture *fixture = *state;
 
-	assert_int_equal(tick(fixture, 1000), FLOW_TIMEOUT_MIN);
+	assert_int_equal(tick(fixture, 1000), FLOW_TIMEOUT_START);
 	assert_int_equal(fixture->asked_count, FLOW_WINDOW_START);
 	assert_int_equal(fixture->gets, 1);
 	tick(fixture, 1001);
@@ -206,6 +206,66 @@ static void silence_makes_it_patient_and_then_gives_up(void **state)
 	assert_int_equal(longest, FLOW_TIMEOUT_MAX);
 	assert_int_equal(fixture->flow.window, FLOW_WINDOW_MIN);
 	assert_in_range(now, 5 * 60000, 15 * 60000);
+}
+
+/* Gives the next chunk after so long, and tops the window up. */
+static void give_after(struct fixture *fixture, uint64_t *now, uint64_t ms)
+{
+	*now += ms;
+	give(fixture, *now, fixture->got_count);
+	tick(fixture, *now);
+}
+
+static void patience_is_as_long_as_answers_take(void **state)
+{
+	struct fixture *fixture = *state;
+	uint64_t now = 1000;
+
+	tick(fixture, now);
+	for (int i = 0; i < 12; i++)
+		give_after(fixture, &now, 1);
+	assert_int_equal(fixture->flow.timeout_ms, FLOW_TIMEOUT_MIN);
+	/* A chunk every three seconds, several outstanding: each takes six or more. */
+	for (int i = 0; i < 16; i++)
+		give_after(fixture, &now, 3000);
+	assert_in_range(fixture->flow.timeout_ms, 6001, FLOW_TIMEOUT_MAX);
+}
+
+static void an_answer_to_one_of_two_questions_tells_no_time(void **state)
+{
+	struct fixture *fixture = *state;
+	uint64_t now = 1000;
+
+	tick(fixture, now);
+	for (int i = 0; i < 6; i++)
+		give_after(fixture, &now, 1);
+	const uint64_t trip_ms = fixture->flow.trip_ms;
+	now += 50000; /* everything outstanding is asked for again */
+	tick(fixture, now);
+	const uint64_t timeout_ms = fixture->flow.timeout_ms;
+	assert_int_equal(timeout_ms, 2 * FLOW_TIMEOUT_MIN);
+	give(fixture, now + 1, fixture->got_count);
+	assert_int_equal(fixture->flow.trip_ms, trip_ms);
+	assert_int_equal(fixture->flow.timeout_ms, timeout_ms);
+}
+
+/* Within one millisecond everything happens at once, and only the order of the questions
+ * counts.
+ */
+static void what_is_asked_again_is_not_taken_for_lost_at_once(void **state)
+{
+	struct fixture *fixture = *state;
+
+	tick(fixture, 1);
+	give(fixture, 1, 1); /* 0 is lost */
+	tick(fixture, 1);    /* and asked for again, behind 2 and 3 */
+	const uint32_t asked = fixture->asked_count;
+	give(fixture, 1, 2);
+	give(fixture, 1, 3);
+	tick(fixture, 1);
+	assert_int_equal(fixture->asked_count, asked);
+	give(fixture, 1, 0);
+	assert_int_equal(fixture->got_count, 4);
 }
 
 static void an_answer_ends_the_count_of_silences(void **state)
@@ -331,6 +391,9 @@ int main(void)
 		FRESH(a_chunk_that_comes_twice_counts_once),
 		FRESH(only_what_is_needed_is_asked_for),
 		FRESH(silence_makes_it_patient_and_then_gives_up),
+		FRESH(patience_is_as_long_as_answers_take),
+		FRESH(an_answer_to_one_of_two_questions_tells_no_time),
+		FRESH(what_is_asked_again_is_not_taken_for_lost_at_once),
 		FRESH(an_answer_ends_the_count_of_silences),
 		FRESH(a_busy_plugin_is_waited_for_as_long_as_it_says),
 		FRESH(a_refusal_is_an_error_with_its_name),
