@@ -9,7 +9,8 @@
 #define LITERALS_AT_ONCE 16u
 /* A shorter exact stretch is not worth an op of its own, were it only for the decoder's speed.
  */
-#define PLAIN_MIN 8192u
+#define PLAIN_MIN   8192u
+#define QUICK_LEVEL 3 /* of zstd, to see whether it might be shorter */
 /* A shorter literal is never stored; a longer one is judged in pieces of so many bytes. */
 #define STORED_MIN   1024u
 #define STORED_PIECE 32768u
@@ -316,26 +317,52 @@ static void done_part(struct pack_part *part)
 	pack_part_done(part);
 }
 
-/* Keeps the delta group of `length` bytes behind part->size, or what a plain encoding of the
- * same segments gives when that is shorter. */
+static enum ota_err plain_bytes(const struct pack_delta_source *source, int level,
+				uint32_t first, uint32_t count, struct pack_part *ret_plain,
+				size_t *ret_bytes, struct ota_why *why)
+{
+	enum ota_err err = pack_part_plain(ret_plain, source->image, source->segment_size,
+					   level, first, count, why);
+	*ret_bytes = ret_plain->size + (size_t)ret_plain->group_count * PACK_GROUP_ENTRY_SIZE;
+	return err;
+}
+
+/* Whether a plain encoding of the same segments is shorter, which is then in *ret_plain. The
+ * best is tried only when a quick one comes near. */
+static enum ota_err plain_is_shorter(const struct pack_delta_source *source, uint32_t first,
+				     uint32_t count, size_t length, struct pack_part *ret_plain,
+				     bool *ret_is, struct ota_why *why)
+{
+	AUTO(done_part) struct pack_part quick = {0};
+	uint64_t raw =
+		segment_end(source, first + count - 1) - (uint64_t)first * source->segment_size;
+	size_t bytes = SIZE_MAX;
+	enum ota_err err = OTA_OK;
+	*ret_is = false;
+	if (length <= PACK_GROUP_BYTES_MAX && length < raw / 4)
+		return OTA_OK;
+	if (length <= PACK_GROUP_BYTES_MAX) {
+		err = plain_bytes(source, QUICK_LEVEL, first, count, &quick, &bytes, why);
+		if (err || bytes / 4 * 3 > length)
+			return err;
+	}
+	err = plain_bytes(source, source->level, first, count, ret_plain, &bytes, why);
+	*ret_is = length > PACK_GROUP_BYTES_MAX || bytes < length;
+	return err;
+}
+
+/* Keeps the delta group of `length` bytes behind part->size, or what is shorter. */
 static enum ota_err keep_smaller(struct pack_part *part, const struct pack_delta_source *source,
 				 uint32_t first, uint32_t count, size_t length,
 				 struct ota_why *why)
 {
-	uint64_t raw =
-		segment_end(source, first + count - 1) - (uint64_t)first * source->segment_size;
 	AUTO(done_part) struct pack_part plain = {0};
-	bool fits = length <= PACK_GROUP_BYTES_MAX;
-	if (fits && length < raw / 4) {
-		part->size += length;
-		return pack_part_add(part, PACK_DELTA, first, count, (uint32_t)length, why);
-	}
-	enum ota_err err = pack_part_plain(&plain, source->image, source->segment_size,
-					   source->level, first, count, why);
+	bool is_plain = false;
+	enum ota_err err =
+		plain_is_shorter(source, first, count, length, &plain, &is_plain, why);
 	if (err)
 		return err;
-	size_t table = (size_t)plain.group_count * PACK_GROUP_ENTRY_SIZE;
-	if (fits && length <= plain.size + table) {
+	if (!is_plain) {
 		part->size += length;
 		return pack_part_add(part, PACK_DELTA, first, count, (uint32_t)length, why);
 	}

@@ -4,6 +4,8 @@
 
 #include <stdlib.h>
 #include <string.h>
+
+#define ZSTD_STATIC_LINKING_ONLY
 #include <zstd.h>
 
 void pack_part_done(struct pack_part *part)
@@ -158,7 +160,10 @@ enum ota_err pack_part_plain(struct pack_part *part, const struct pack_image *im
 	if (!zstd)
 		return ota_fail(why, OTA_OUT_OF_MEMORY, "no memory for zstd");
 	ZSTD_CCtx_setParameter(zstd, ZSTD_c_compressionLevel, level);
-	ZSTD_CCtx_setParameter(zstd, ZSTD_c_windowLog, (int)pack_window_log_max(segment_size));
+	int window = (int)pack_window_log_max(segment_size);
+	ZSTD_CCtx_setParameter(zstd, ZSTD_c_windowLog, window);
+	/* Tables for the window instead of for 128 MiB. */
+	ZSTD_CCtx_setParameter(zstd, ZSTD_c_srcSizeHint, 1 << window);
 	struct plain plain = {part, image, segment_size, zstd};
 	uint32_t end = first + count;
 	enum ota_err err = OTA_OK;
