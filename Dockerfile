@@ -1,5 +1,5 @@
-# Images of mosquitto-ota: broker (stock Mosquitto with the plugin), agent, tools (otactl,
-# fleetsim, the development PKI). SUITE is bookworm or trixie.
+# Images of mosquitto-ota: broker (stock Mosquitto with the plugin), nginx (serves its blobs over
+# HTTPS), agent, tools (otactl, fleetsim, the development PKI). SUITE is bookworm or trixie.
 #
 #   docker build --target broker -t mosquitto-ota/broker .
 #   docker build --target agent --build-arg SUITE=trixie -t mosquitto-ota/agent .
@@ -27,7 +27,7 @@ FROM debian:${SUITE}-slim AS broker
 ENV DEBIAN_FRONTEND=noninteractive
 RUN apt-get -q update && apt-get -qy --no-install-recommends install \
 	mosquitto libsqlite3-0 libcjson1 libzstd1 && rm -rf /var/lib/apt/lists/*
-COPY --from=build /out/usr/lib/mosquitto-ota /usr/lib/mosquitto-ota
+COPY --from=build /out/usr/lib/mosquitto-ota/mosquitto_ota.so /usr/lib/mosquitto-ota/
 COPY test/fleet/docker/mosquitto.conf /etc/mosquitto/ota.conf
 COPY test/fleet/docker/broker-start /usr/bin/
 EXPOSE 8883
@@ -36,11 +36,23 @@ HEALTHCHECK --interval=2s --timeout=2s --start-period=30s --retries=30 \
 	CMD ["bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/8883"]
 ENTRYPOINT ["broker-start"]
 
+FROM debian:${SUITE}-slim AS nginx
+ENV DEBIAN_FRONTEND=noninteractive
+RUN apt-get -q update && apt-get -qy --no-install-recommends install nginx \
+	&& rm -rf /var/lib/apt/lists/*
+COPY doc/nginx.conf /usr/share/mosquitto-ota/
+COPY test/fleet/docker/nginx-start /usr/bin/
+EXPOSE 8443
+HEALTHCHECK --interval=2s --timeout=2s --start-period=30s --retries=30 \
+	CMD ["bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/8443"]
+ENTRYPOINT ["nginx-start"]
+
 FROM debian:${SUITE}-slim AS agent
 ENV DEBIAN_FRONTEND=noninteractive
 RUN apt-get -q update && apt-get -qy --no-install-recommends install \
 	libpaho-mqtt1.3 libcjson1 libzstd1 libcurl4 openssl && rm -rf /var/lib/apt/lists/*
 COPY --from=build /out/usr/bin/ota-agent /usr/bin/
+COPY --from=build /out/usr/lib/mosquitto-ota/libotaagent-https.so /usr/lib/mosquitto-ota/
 COPY test/fleet/docker/agent-start test/fleet/docker/application /usr/bin/
 VOLUME /var/lib/ota-agent
 HEALTHCHECK --interval=5s --timeout=2s --start-period=60s --retries=12 \

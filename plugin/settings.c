@@ -46,8 +46,8 @@ const struct option_row settings_rows[] = {
 	 .help = "What Mosquitto is told of clients that are not ours: defer to its password files and "
 		 "plugins, or allow (only where there are none, and clients send a username)."},
 	ROW("source", OPTION_LIST, sources, 0, MESSAGE_SOURCES_MAX, "",
-	    "HTTPS base URL that serves the blob directory; named in offers. The agent of this "
-	    "version fetches over MQTT."),
+	    "HTTPS base URL that serves the blob directory (doc/nginx.conf); named in offers. Agents "
+	    "fetch what is large from there, or over MQTT when it fails."),
 	ROW("shards", OPTION_NUMBER, shards, 1, 4096, "256",
 	    "Number of topics over which the devices of a product are spread."),
 	ROW("chunk_budget", OPTION_NUMBER, chunk_budget, 8, 4096, "50",
