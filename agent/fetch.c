@@ -110,12 +110,10 @@ static uint32_t group_need(const struct fetch *fetch, uint32_t from)
 
 		if (!info.length || info.offset + info.length <= offset)
 			continue;
-		if (i == fetch->group && fetch->in_group) {
-			if (!pack_reader_wants(fetch->reader))
-				continue;
-		} else if (!group_is_wanted(fetch, i)) {
+		if (!group_is_wanted(fetch, i))
 			continue;
-		}
+		if (i == fetch->group && fetch->in_group && !pack_reader_wants(fetch->reader))
+			continue;
 		uint32_t first = (uint32_t)(info.offset / MESSAGE_CHUNK_SIZE);
 		return first > from ? first : from;
 	}
@@ -163,7 +161,8 @@ static enum ota_err take_segment(void *ctx, uint32_t segment, const void *bytes,
 /* Moves to the next wanted group; false when there is none. */
 static enum ota_err next_group(struct fetch *fetch, bool *ret_found, struct ota_why *why)
 {
-	if (fetch->in_group && !pack_reader_wants(fetch->reader)) {
+	if (fetch->in_group &&
+	    (!pack_reader_wants(fetch->reader) || !group_is_wanted(fetch, fetch->group))) {
 		fetch->in_group = false;
 		fetch->group++;
 	}
@@ -184,8 +183,8 @@ static enum ota_err next_group(struct fetch *fetch, bool *ret_found, struct ota_
 	return OTA_OK;
 }
 
-/* A delta that does not decode has most likely met a damaged base. The next groups do not
- * depend on it; what it owes comes from another pack. */
+/* A delta that does not decode is not what was made, for a damaged base only makes segments
+ * wrong. The next groups do not depend on it; what it owes is asked for elsewhere. */
 static void skip_group(struct fetch *fetch, const struct pack_group *info)
 {
 	for (uint32_t i = 0; i < info->count; i++) {
@@ -250,9 +249,14 @@ static enum ota_err base_read(void *ctx, uint64_t offset, void *ret_bytes, size_
 			      struct ota_why *why)
 {
 	const struct fetch *fetch = ctx;
+	const struct slots *slots = fetch->plan.slots;
 
-	return fetch->plan.slots->read(fetch->plan.slots->ctx, SLOT_RUNNING, fetch->plan.part,
-				       offset, ret_bytes, len, why);
+	/* What cannot be read is as good as damaged: the segments that need it come out wrong.
+	 */
+	if (slots->read(slots->ctx, SLOT_RUNNING, fetch->plan.part, offset, ret_bytes, len,
+			why))
+		memset(ret_bytes, 0, len);
+	return OTA_OK;
 }
 
 static void stop_pack(struct fetch *fetch)

@@ -28,7 +28,6 @@ LAYERS = [
     (r"sqlite3\.h", r"plugin/store_(sqlite|table)\w*\.[ch]"),
     (r"microhttpd\.h", r"manager/console/http\w*\.[ch]"),
     (r"curl/.*", r"agent/source_https\w*\.[ch]"),
-    (r"divsufsort.*\.h", r"common/pack_(write|match)\w*\.c"),
     (r"zstd.*\.h", r"common/pack_\w*\.[ch]"),
 ]
 PRODUCT = ("plugin/", "agent/", "manager/", "common/")

@@ -34,7 +34,7 @@ struct fixture {
 	struct store stores[SOURCES];
 	struct bytes base, image, target;
 	uint8_t *index;
-	bool base_is_damaged;
+	uint64_t unreadable; /* a byte of the base; 0: all can be read */
 	unsigned writes;
 	enum ota_err write_error;
 	struct slots slots;
@@ -126,6 +126,9 @@ static enum ota_err slot_read(void *ctx, enum slot_which which, unsigned part, u
 	const struct bytes *from = which == SLOT_RUNNING ? &fixture->base : &fixture->target;
 
 	(void)part;
+	if (which == SLOT_RUNNING && fixture->unreadable && offset <= fixture->unreadable &&
+	    fixture->unreadable < offset + len)
+		return ota_fail(why, OTA_SLOT_ERROR, "input/output error");
 	if (offset + len > from->size)
 		return ota_fail(why, OTA_SIZE_MISMATCH, "it ends before");
 	memcpy(ret_bytes, from->at + offset, len);
@@ -358,6 +361,18 @@ static void a_damaged_base_costs_bytes_and_no_more(void **state)
 			fixture->packs[1].size + fixture->packs[0].size * 3 / 4);
 }
 
+static void an_unreadable_base_costs_bytes_and_no_more(void **state)
+{
+	struct fixture *fixture = *state;
+	struct fetch_progress progress;
+
+	fixture->unreadable = 3 * SEGMENT + 9;
+	assert_fetched(fixture, &progress);
+	assert_int_equal(progress.dropped, 1);
+	assert_in_range(progress.fetched, fixture->packs[1].size,
+			fixture->packs[1].size + fixture->packs[0].size * 3 / 4);
+}
+
 static void a_pack_that_is_none_is_passed_over(void **state)
 {
 	struct fixture *fixture = *state;
@@ -551,6 +566,7 @@ int main(void)
 		FRESH(without_a_verified_base_the_whole_is_fetched),
 		FRESH(what_is_in_the_slot_already_is_not_fetched),
 		FRESH(a_damaged_base_costs_bytes_and_no_more),
+		FRESH(an_unreadable_base_costs_bytes_and_no_more),
 		FRESH(a_pack_that_is_none_is_passed_over),
 		FRESH(three_bad_segments_in_a_row_drop_their_source),
 		FRESH(with_no_source_left_the_fetch_fails_by_name),
