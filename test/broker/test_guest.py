@@ -72,7 +72,7 @@ def finish(machine, releases, seconds):
 def test_a_machine_whose_power_is_cut_always_boots_a_complete_version(machine, alice, trust,
                                                                       product):
     cuts = int(os.environ.get("OTA_GUEST_CUTS", "1"))
-    longest = float(os.environ.get("OTA_GUEST_SECONDS", "12"))
+    longest = float(os.environ.get("OTA_GUEST_SECONDS", "10"))
     seed = int(os.environ.get("OTA_GUEST_SEED", "1"))
     releases = Releases(alice, trust, product)
     began = time.monotonic()
@@ -80,7 +80,7 @@ def test_a_machine_whose_power_is_cut_always_boots_a_complete_version(machine, a
         releases.keep_going()
         machine.cut(moment)
         assert not machine.complaints(), machine.tail(80)
-        print(f"cut {number + 1} after {moment:.1f} s: {len(machine.boots())} boots, "
+        print(f"cut {number + 1} after {moment:.1f} CPU-s: {len(machine.boots())} boots, "
               f"last {machine.boots()[-1:]}, update {releases.state()}, {releases.ended}",
               flush=True)
     finish(machine, releases, 180)
