@@ -36,8 +36,9 @@ static const struct row rows[] = {
 	 "A piece of the image did not have the hash that the signed index "
 	 "demands, from every source that was tried, or a pack is not "
 	 "well-formed.",
-	 "A damaged file on the broker: `otactl firmware push` the same version "
-	 "again. If it happens on one device only, suspect its memory or its "
+	 "A damaged file on the broker, or on the HTTPS server that the message "
+	 "names: `otactl firmware push` the same version again, or copy the blobs "
+	 "anew. If it happens on one device only, suspect its memory or its "
 	 "storage."},
 	{OTA_IMAGE_HASH_MISMATCH,
 	 "What was read back from the medium, or an image that was to be pushed, "
@@ -106,24 +107,30 @@ static const struct row rows[] = {
 	{OTA_TLS_VERIFY_FAILED,
 	 "The other side's certificate is not to be trusted: another CA, another "
 	 "name, or expired. No connection was made.",
-	 "`otactl doctor` names the failed check. Compare the `broker` name with "
-	 "the certificate's alternative names and the CA file with its issuer."},
+	 "`otactl doctor` names the failed check. Compare the `broker` name (of an "
+	 "HTTPS server: the host in `plugin_opt_source`) with the certificate's "
+	 "alternative names and the CA file with its issuer."},
 	{OTA_CONNECTION_LOST,
-	 "The connection to the broker was lost.",
+	 "The connection to the broker was lost, or to the HTTPS server that the "
+	 "message names.",
 	 "Nothing, if it passes: the device comes back and goes on where it was. "
 	 "Otherwise look at its network, and at the broker's log for why it "
-	 "closed."},
+	 "closed. A download goes on without an HTTPS server that is gone: is it "
+	 "up, and does it let the device's certificate in?"},
 	{OTA_DOWNLOAD_STALLED,
 	 "Data or an answer was asked for again and again and did not come in "
 	 "time.",
 	 "Check the device's link. If many devices say so: `otactl status` (told "
-	 "to wait, bytes outstanding), then a smaller `--max-concurrent`. From "
-	 "otactl: is the plugin loaded, and is the certificate a manager's?"},
+	 "to wait, bytes outstanding), then a smaller `--max-concurrent`; or the "
+	 "HTTPS server that the message names is too slow for them. From otactl: "
+	 "is the plugin loaded, and is the certificate a manager's?"},
 	{OTA_CHUNK_REFUSED,
 	 "The plugin refused a piece: the file is not there, or the device may "
-	 "not have it.",
+	 "not have it. Or an HTTPS server, which the message then names, gave "
+	 "another answer than the range that was asked for.",
 	 "`otactl firmware show VERSION` shows the packs; push them again. See "
-	 "`otactl audit list` for the refusal."},
+	 "`otactl audit list` for the refusal. Of an HTTPS server: compare it "
+	 "with doc/nginx.conf; the download went on without it."},
 	{OTA_UPDATES_DISABLED,
 	 "The device, or its application, does not let the update start now.",
 	 "`otactl device why DEVICE` names the gate, the reason and until when. "
