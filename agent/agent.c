@@ -55,6 +55,7 @@ void agent_drop_update(struct agent *agent)
 {
 	fetch_free(agent->fetch);
 	agent->fetch = NULL;
+	agent->asked_chunks = false;
 	if (agent->has_update) {
 		check_done(&agent->checked);
 		json_done(&offer_shape, &agent->offer);
@@ -134,6 +135,7 @@ static bool end_update(struct agent *agent, enum agent_action action)
 	}
 	if (err) {
 		agent_log(agent, LOG_LEVEL_ERROR, &why, "the end of the update was not noted");
+		agent->refused = true;
 		agent->action_due_ms = agent->now_ms + AGENT_RETRY_MS;
 		return false;
 	}
@@ -182,6 +184,7 @@ bool agent_event(struct agent *agent, enum agent_event event)
 		entry.state = step.next;
 		if (agent_store(agent, &entry, &why)) {
 			agent_log(agent, LOG_LEVEL_ERROR, &why, "journal");
+			agent->refused = true;
 			agent->action_due_ms = agent->now_ms + AGENT_RETRY_MS;
 			return false;
 		}
@@ -214,6 +217,7 @@ static enum ota_err ask_mqtt(void *ctx, uint32_t transfer, const struct digest *
 	struct text payload = {0};
 
 	(void)size;
+	agent->asked_chunks = true;
 	memcpy(get.ranges, ranges, count * sizeof(*ranges));
 	enum ota_err err = get_write(&get, &payload, why);
 	topic_of(TOPIC_GET, agent->parts.settings.device, topic);
@@ -239,6 +243,7 @@ enum ota_err agent_new(const struct agent_parts *parts, struct agent **ret_agent
 	agent->mqtt = (struct source){.ctx = agent, .name = "mqtt", .ask = ask_mqtt};
 	agent->now_ms = parts->host->boot_ms(parts->host->ctx);
 	agent->attempt_since_ms = agent->now_ms;
+	agent->mute_ms = AGENT_MUTE_MS;
 	agent->signed_time = parts->settings.build_time;
 	if (agent->keep->floor.time > agent->signed_time)
 		agent->signed_time = agent->keep->floor.time;
@@ -269,8 +274,7 @@ static void take_runner_events(struct agent *agent)
 	struct runner_event event;
 
 	/* What could not be learned for a disk that did not answer is tried again. */
-	if (!agent->learned && agent->started.kind == RUNNER_STARTED &&
-	    agent->now_ms >= agent->action_due_ms)
+	if (agent->learn_due && agent->now_ms >= agent->learn_due_ms)
 		agent_learn(agent, &agent->started);
 
 	for (int i = 0; i < AGENT_EVENTS_PER_STEP && runner->next(runner->ctx, &event); i++) {
@@ -317,7 +321,7 @@ uint64_t agent_step(struct agent *agent)
 	agent->log->now_ms = agent->now_ms;
 	wait_ms = runner->tick(runner->ctx, agent->now_ms);
 	take_runner_events(agent);
-	if (!agent->learned)
+	if (!agent->learned || agent->learn_due)
 		return least(wait_ms, AGENT_RETRY_MS);
 	/* Before the link's events for the time, after them for what they made due. */
 	link->tick(link->ctx, agent->now_ms);
@@ -325,6 +329,7 @@ uint64_t agent_step(struct agent *agent)
 	wait_ms = agent_act(agent);
 	wait_ms = least(wait_ms, agent_repeat_hello(agent));
 	wait_ms = least(wait_ms, agent_tell_consent(agent));
+	wait_ms = least(wait_ms, agent_watch_link(agent));
 	if (postbox_tick(&agent->postbox, agent->now_ms, &next_ms, &why)) {
 		logbook_write(agent->log, LOG_LEVEL_DEBUG, "reports: %s", why.text);
 		next_ms = AGENT_RETRY_MS;

@@ -234,9 +234,14 @@ static uint64_t fetch(struct agent *agent)
 {
 	struct ota_why why = {0};
 	uint64_t next_ms = 0;
-	bool all = false;
+	/* All came before, and the journal would not take it. */
+	bool all = agent->component >= agent->checked.firmware.document.component_count;
 	enum ota_err err = OTA_OK;
 
+	if (all) {
+		agent_event(agent, EVENT_COMPLETE);
+		return wait_until(agent, agent->action_due_ms);
+	}
 	if (!agent->fetch)
 		err = start_fetch(agent, &why);
 	if (!err) {

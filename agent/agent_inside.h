@@ -18,8 +18,10 @@
 #define AGENT_RESTART_POLL_MS 60000 /* a restart that did not come is asked for again */
 #define AGENT_HELLO_MS	      60000 /* a hello that was not answered is said again */
 #define AGENT_RETRY_MS	      5000  /* after the disk refused */
-#define AGENT_PROGRESS_MS     2000  /* between two reports of progress */
-#define AGENT_JOURNAL_MS      10000 /* between two notes of progress */
+#define AGENT_MUTE_MS	      60000 /* a link that was asked and says nothing is made anew */
+#define AGENT_MUTE_MAX_MS     (3600u * 1000u) /* each time later, up to this */
+#define AGENT_PROGRESS_MS     2000	      /* between two reports of progress */
+#define AGENT_JOURNAL_MS      10000	      /* between two notes of progress */
 #define AGENT_IGNORE_MS	      (4u * 3600000u) /* a release with bad signatures */
 #define AGENT_IGNORE_AFTER    3u
 #define AGENT_IGNORED_MAX     8u
@@ -75,6 +77,9 @@ struct agent {
 	uint64_t now_ms;
 	uint64_t attempt_since_ms; /* what the journal's elapsed_ms does not yet hold */
 	bool learned;		   /* the first RUNNER_STARTED was seen */
+	bool learn_due;		   /* the newest could not be learned from: again */
+	uint64_t learn_due_ms;
+	bool refused; /* by the disk: what was to be noted since this was set to false */
 	struct runner_event started;
 
 	/* the update in hand */
@@ -110,6 +115,8 @@ struct agent {
 
 	/* link */
 	bool online, welcomed;
+	bool asked_chunks, awaits;   /* an answer, since silent_ms */
+	uint64_t silent_ms, mute_ms; /* since when, and how long is too long */
 	uint64_t hello_due_ms;
 	uint8_t nonce[MESSAGE_NONCE_SIZE];
 	bool nonce_is_trial;
@@ -199,6 +206,9 @@ void agent_link_event(struct agent *agent, const struct link_event *event);
 void agent_say_hello(struct agent *agent);
 /* Says it again when it is due and no welcome came; milliseconds until then. */
 uint64_t agent_repeat_hello(struct agent *agent);
+/* Makes the link anew when answers are waited for and nothing has come for long; milliseconds
+ * until then. */
+uint64_t agent_watch_link(struct agent *agent);
 /* Says when a gate changed; milliseconds until it may have changed by itself. */
 uint64_t agent_tell_consent(struct agent *agent);
 enum ota_err agent_report(struct agent *agent, enum update_state state,

@@ -123,24 +123,25 @@ static enum ota_err load_document(struct agent *agent, const char *text, size_t 
 }
 
 /* Compares what the slot holds with what it should hold. */
-static void compare(struct agent *agent, struct agent_running *running, uint64_t size,
-		    const struct digest *digest)
+static enum ota_err compare(struct agent *agent, struct agent_running *running, uint64_t size,
+			    const struct digest *digest, struct ota_why *why)
 {
 	const struct slots *slots = agent->parts.slots;
 	const struct slot_watch watch = {go_on, agent};
-	struct ota_why why = {0};
 
 	running->digest = *digest;
 	running->size = size;
-	running->verified = !slots->verify(slots->ctx, SLOT_RUNNING, running->part, size,
-					   digest, &watch, &why);
-	if (running->verified)
-		return;
-	agent_log(agent, LOG_LEVEL_WARNING, &why,
-		  "the running image is not what was installed");
+	enum ota_err err = slots->verify(slots->ctx, SLOT_RUNNING, running->part, size, digest,
+					 &watch, why);
+	running->verified = !err;
+	/* Not to have been able to look is no proof against it. */
+	if (!err || err == OTA_OUT_OF_MEMORY)
+		return err;
+	agent_log(agent, LOG_LEVEL_WARNING, why, "the running image is not what was installed");
 	/* Say what is there, not what should be. */
-	if (hash_running(agent, running->part, &running->digest, &running->size, &why))
-		agent_log(agent, LOG_LEVEL_WARNING, &why, "running image");
+	if (hash_running(agent, running->part, &running->digest, &running->size, why))
+		agent_log(agent, LOG_LEVEL_WARNING, why, "running image");
+	return OTA_OK;
 }
 
 enum ota_err agent_identify(struct agent *agent, struct ota_why *why)
@@ -162,7 +163,7 @@ enum ota_err agent_identify(struct agent *agent, struct ota_why *why)
 			return err;
 		text_copy(running.version, sizeof(running.version), factory.version);
 		running.security_version = factory.security_version;
-		compare(agent, &running, factory.size, &factory.digest);
+		err = compare(agent, &running, factory.size, &factory.digest, why);
 	} else if (!err) {
 		struct firmware_document document;
 
@@ -175,8 +176,8 @@ enum ota_err agent_identify(struct agent *agent, struct ota_why *why)
 		if (!agent->parts.slots->find(agent->parts.slots->ctx,
 					      document.components[0].slot_class, &running.part))
 			running.part = 0;
-		compare(agent, &running, document.components[0].size,
-			&document.components[0].sha256);
+		err = compare(agent, &running, document.components[0].size,
+			      &document.components[0].sha256, why);
 		firmware_done(&document);
 	}
 	if (err)
@@ -284,7 +285,9 @@ static enum ota_err rebuild(struct agent *agent, const struct boot_state *boot,
 	logbook_write(agent->log, LOG_LEVEL_WARNING,
 		      "the journal is lost; release %llu goes on from the boot state",
 		      (unsigned long long)entry.release);
-	return agent_store(agent, &entry, why);
+	err = agent_store(agent, &entry, why);
+	agent->refused = err != OTA_OK;
+	return err;
 }
 
 static void learn_idle(struct agent *agent, const struct boot_state *boot)
@@ -300,6 +303,8 @@ static void learn_idle(struct agent *agent, const struct boot_state *boot)
 	} else if (!rebuild(agent, boot,
 			    boot->phase == BOOT_ARMED ? AGENT_INSTALLED : AGENT_TRIAL, &why)) {
 		agent_event(agent, boot->phase == BOOT_ARMED ? EVENT_RESUMED : EVENT_NEW_RUNS);
+	} else if (agent->refused) {
+		agent_log(agent, LOG_LEVEL_ERROR, &why, "journal");
 	} else {
 		agent_log(agent, LOG_LEVEL_ERROR, &why, "an unknown version is on trial");
 		err = slots->revert(slots->ctx, &why);
@@ -321,8 +326,10 @@ static void learn_early(struct agent *agent)
 		struct journal_entry idle = *entry;
 
 		idle.state = AGENT_IDLE;
-		if (agent_store(agent, &idle, &why))
+		if (agent_store(agent, &idle, &why)) {
 			agent_log(agent, LOG_LEVEL_ERROR, &why, "journal");
+			agent->refused = true;
+		}
 		return;
 	}
 	if (agent_reload(agent, &why)) {
@@ -344,6 +351,7 @@ static void learn_confirmed(struct agent *agent)
 		entry.state = AGENT_CONFIRMING;
 		if (agent_store(agent, &entry, &why)) {
 			agent_log(agent, LOG_LEVEL_ERROR, &why, "journal");
+			agent->refused = true;
 			return;
 		}
 	}
@@ -407,9 +415,30 @@ static void learn_late(struct agent *agent, const struct boot_state *boot,
 	}
 }
 
+/* Nothing is safe to do before it is known, and noted, what runs. */
+static void learn_again(struct agent *agent)
+{
+	agent->learn_due = true;
+	agent->learn_due_ms = agent->now_ms + AGENT_RETRY_MS;
+}
+
+static void learn_by_state(struct agent *agent, const struct boot_state *boot,
+			   const struct runner_event *started)
+{
+	const enum agent_state state = agent_state_of(agent);
+
+	if (agent_state_is_committed(state))
+		learn_late(agent, boot, started);
+	else if (agent->learned)
+		return; /* the application was restarted; no update is concerned */
+	else if (state == AGENT_IDLE)
+		learn_idle(agent, boot);
+	else
+		learn_early(agent);
+}
+
 void agent_learn(struct agent *agent, const struct runner_event *started)
 {
-	const bool first = !agent->learned;
 	struct boot_state boot;
 	struct ota_why why = {0};
 	enum ota_err err = agent->parts.slots->state(agent->parts.slots->ctx, &boot, &why);
@@ -418,26 +447,21 @@ void agent_learn(struct agent *agent, const struct runner_event *started)
 		err = agent_identify(agent, &why);
 	if (err) {
 		agent_log(agent, LOG_LEVEL_ERROR, &why, "what runs here");
-		agent->action_due_ms = agent->now_ms + AGENT_RETRY_MS;
-		if (first)
-			return; /* tried again; nothing is safe to do meanwhile */
+		learn_again(agent);
+		return;
 	}
-	agent->learned = true;
+	agent->learn_due = agent->refused = false;
 	agent->started_ms = agent->now_ms;
 	agent->version_runs = true;
 	agent_stop_check(agent);
-	if (first)
+	if (!agent->learned)
 		agent->parts.link->start(agent->parts.link->ctx);
-	const enum agent_state state = agent_state_of(agent);
-	if (state == AGENT_IDLE) {
-		if (first)
-			learn_idle(agent, &boot);
-	} else if (!agent_state_is_committed(state)) {
-		if (first)
-			learn_early(agent);
-	} else {
-		learn_late(agent, &boot, started);
+	learn_by_state(agent, &boot, started);
+	if (agent->refused) {
+		learn_again(agent);
+		return;
 	}
+	agent->learned = true;
 	agent->last_exit.err = OTA_OK;
 	agent->last_exit.text[0] = '\0';
 }

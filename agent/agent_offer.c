@@ -50,12 +50,12 @@ static bool ignore(struct agent *agent, uint64_t number)
 	return false;
 }
 
-/* For want of memory an offer may be unread, and then nobody knows which one it was: the next
- * hello, said as if none had been answered, brings it again. */
-static void ask_again(struct agent *agent)
+/* For want of memory an offer may be unread, and then nobody knows which one it was; or it
+ * could not be noted. The next hello, said as if none had been answered, brings it again. */
+static void ask_again(struct agent *agent, uint64_t after_ms)
 {
 	agent->welcomed = false;
-	agent->hello_due_ms = agent->now_ms + AGENT_HELLO_MS;
+	agent->hello_due_ms = agent->now_ms + after_ms;
 }
 
 static void reject_surely(struct agent *agent, uint64_t number, uint32_t attempt,
@@ -130,6 +130,7 @@ static void begin(struct agent *agent, const void *payload, size_t len, struct o
 		  struct checked *checked)
 {
 	const uint64_t number = checked->release.document.number;
+	const struct journal_entry before = agent->journal->entry;
 	struct ota_why why = {0};
 	enum ota_err err = put_on_record(agent, payload, len, offer, number, &why);
 
@@ -164,8 +165,12 @@ static void begin(struct agent *agent, const void *payload, size_t len, struct o
 		      "release %llu, attempt %u: version %s is offered by '%s'",
 		      (unsigned long long)number, agent->offer.attempt,
 		      agent->checked.firmware.document.version, agent->checked.release.manager);
-	if (!agent_event(agent, EVENT_OFFER))
+	if (!agent_event(agent, EVENT_OFFER)) {
+		/* As if it had not come; when the disk is well again it comes again. */
 		agent_drop_update(agent);
+		agent->journal->entry = before;
+		ask_again(agent, AGENT_RETRY_MS);
+	}
 }
 
 /* The same release again while its update is in hand: a new attempt goes on from where the old
@@ -270,13 +275,13 @@ void agent_offer(struct agent *agent, const void *payload, size_t len)
 		return; /* this one ends first; the next hello brings the newer */
 	if (offer_read(payload, len, &offer, &why)) {
 		if (why.err == OTA_OUT_OF_MEMORY)
-			ask_again(agent);
+			ask_again(agent, AGENT_HELLO_MS);
 		reject(agent, 0, 1, &why);
 		return;
 	}
 	if (check_offer(&facts, offer.release, offer.firmware, &checked, &number, &why)) {
 		if (why.err == OTA_OUT_OF_MEMORY && number == 0)
-			ask_again(agent);
+			ask_again(agent, AGENT_HELLO_MS);
 		reject(agent, number, offer.attempt, &why);
 		return;
 	}

@@ -474,10 +474,34 @@ static void take_down(struct agent *agent, const struct link_event *event)
 	}
 }
 
+uint64_t agent_watch_link(struct agent *agent)
+{
+	const bool awaits = agent->online && (!agent->welcomed || agent->asked_chunks ||
+					      agent->keep->report_count > 0);
+
+	if (awaits && !agent->awaits)
+		agent->silent_ms = agent->now_ms;
+	agent->awaits = awaits;
+	if (!awaits)
+		return UINT64_MAX;
+	if (agent->now_ms < agent->silent_ms + agent->mute_ms)
+		return agent->silent_ms + agent->mute_ms - agent->now_ms;
+	logbook_write(agent->log, LOG_LEVEL_WARNING,
+		      "the broker has not answered for %llu s: connecting anew",
+		      (unsigned long long)(agent->mute_ms / 1000));
+	agent->mute_ms =
+		agent->mute_ms * 2 < AGENT_MUTE_MAX_MS ? agent->mute_ms * 2 : AGENT_MUTE_MAX_MS;
+	agent->online = agent->welcomed = agent->awaits = false;
+	postbox_online(&agent->postbox, false);
+	agent->parts.link->renew(agent->parts.link->ctx);
+	return 0;
+}
+
 void agent_link_event(struct agent *agent, const struct link_event *event)
 {
 	switch (event->kind) {
 	case LINK_UP:
+		agent->awaits = false;
 		take_up(agent);
 		break;
 	case LINK_DOWN:
@@ -485,6 +509,9 @@ void agent_link_event(struct agent *agent, const struct link_event *event)
 		take_down(agent, event);
 		break;
 	case LINK_MESSAGE:
+		agent->silent_ms = agent->now_ms;
+		agent->mute_ms = AGENT_MUTE_MS;
+		agent->asked_chunks = false;
 		take_message(agent, event);
 		break;
 	case LINK_NONE:

@@ -27,8 +27,6 @@ enum ota_err disk_write(const struct disk *disk, int file, const void *bytes, si
 
 	while (len > 0) {
 		ssize_t n = disk->pwrite(disk->ctx, file, from, len, offset);
-		if (n == -EINTR)
-			continue;
 		if (n < 0)
 			return ota_fail_errno(why, OTA_IO_ERROR, (int)-n,
 					      "%zu bytes could not be written", len);
@@ -51,8 +49,6 @@ enum ota_err disk_read(const struct disk *disk, int file, void *ret_bytes, size_
 
 	while (len > 0) {
 		ssize_t n = disk->pread(disk->ctx, file, to, len, offset);
-		if (n == -EINTR)
-			continue;
 		if (n < 0)
 			return ota_fail_errno(why, OTA_IO_ERROR, (int)-n,
 					      "%zu bytes could not be read", len);
@@ -68,11 +64,8 @@ enum ota_err disk_read(const struct disk *disk, int file, void *ret_bytes, size_
 
 enum ota_err disk_sync(const struct disk *disk, int file, struct ota_why *why)
 {
-	int err;
+	int err = disk->sync_data(disk->ctx, file);
 
-	do
-		err = disk->sync_data(disk->ctx, file);
-	while (err == -EINTR);
 	if (err < 0)
 		return ota_fail_errno(why, OTA_IO_ERROR, -err, "it could not be synced");
 	return OTA_OK;
@@ -116,10 +109,7 @@ enum ota_err disk_sync_parent(const struct disk *disk, const char *path, struct 
 	memcpy(parent, path, len);
 	parent[len] = '\0';
 	const char *name = slash ? (len ? parent : "/") : ".";
-	int err;
-	do
-		err = disk->sync_directory(disk->ctx, name);
-	while (err == -EINTR);
+	int err = disk->sync_directory(disk->ctx, name);
 	if (err < 0)
 		return ota_fail_errno(why, OTA_IO_ERROR, -err,
 				      "the directory '%s' could not be synced", name);
@@ -156,10 +146,7 @@ static enum ota_err disk_write_new(const struct disk *disk, const char *path, co
 	enum ota_err err = disk_write(disk, out.file, bytes, len, 0, why);
 	if (err)
 		return ota_context(why, err, "'%s'", path);
-	int synced;
-	do
-		synced = disk->sync(disk->ctx, out.file);
-	while (synced == -EINTR);
+	int synced = disk->sync(disk->ctx, out.file);
 	if (synced < 0)
 		return ota_fail_errno(why, OTA_IO_ERROR, -synced, "'%s' could not be synced",
 				      path);

@@ -12,10 +12,20 @@
 #include <sys/statvfs.h>
 #include <sys/sysmacros.h>
 
+/* A call that a signal interrupted is made again. */
+#define AGAIN(call)                                                                            \
+	__extension__({                                                                        \
+		__typeof__(call) again_result;                                                 \
+		do                                                                             \
+			again_result = (call);                                                 \
+		while (again_result < 0 && errno == EINTR);                                    \
+		again_result;                                                                  \
+	})
+
 static int posix_open(void *ctx, const char *path, int flags, mode_t mode)
 {
 	(void)ctx;
-	int file = open(path, flags | O_CLOEXEC, mode);
+	int file = AGAIN(open(path, flags | O_CLOEXEC, mode));
 	return file < 0 ? -errno : file;
 }
 
@@ -28,27 +38,27 @@ static int posix_close_file(void *ctx, int file)
 static ssize_t posix_pread(void *ctx, int file, void *ret_bytes, size_t len, uint64_t offset)
 {
 	(void)ctx;
-	ssize_t n = pread(file, ret_bytes, len, (off_t)offset);
+	ssize_t n = AGAIN(pread(file, ret_bytes, len, (off_t)offset));
 	return n < 0 ? -errno : n;
 }
 
 static ssize_t posix_pwrite(void *ctx, int file, const void *bytes, size_t len, uint64_t offset)
 {
 	(void)ctx;
-	ssize_t n = pwrite(file, bytes, len, (off_t)offset);
+	ssize_t n = AGAIN(pwrite(file, bytes, len, (off_t)offset));
 	return n < 0 ? -errno : n;
 }
 
 static int posix_sync_data(void *ctx, int file)
 {
 	(void)ctx;
-	return fdatasync(file) < 0 ? -errno : 0;
+	return AGAIN(fdatasync(file)) < 0 ? -errno : 0;
 }
 
 static int posix_sync(void *ctx, int file)
 {
 	(void)ctx;
-	return fsync(file) < 0 ? -errno : 0;
+	return AGAIN(fsync(file)) < 0 ? -errno : 0;
 }
 
 static int posix_drop_cache(void *ctx, int file)
@@ -70,13 +80,13 @@ static int posix_drop_cache(void *ctx, int file)
 static int posix_truncate(void *ctx, int file, uint64_t size)
 {
 	(void)ctx;
-	return ftruncate(file, (off_t)size) < 0 ? -errno : 0;
+	return AGAIN(ftruncate(file, (off_t)size)) < 0 ? -errno : 0;
 }
 
 static int posix_allocate(void *ctx, int file, uint64_t size)
 {
 	(void)ctx;
-	return fallocate(file, 0, 0, (off_t)size) < 0 ? -errno : 0;
+	return AGAIN(fallocate(file, 0, 0, (off_t)size)) < 0 ? -errno : 0;
 }
 
 static int posix_size(void *ctx, int file, uint64_t *ret_size)
@@ -97,25 +107,25 @@ static int posix_size(void *ctx, int file, uint64_t *ret_size)
 static int posix_set_mode(void *ctx, int file, mode_t mode)
 {
 	(void)ctx;
-	return fchmod(file, mode) < 0 ? -errno : 0;
+	return AGAIN(fchmod(file, mode)) < 0 ? -errno : 0;
 }
 
 static int posix_rename(void *ctx, const char *from, const char *to)
 {
 	(void)ctx;
-	return rename(from, to) < 0 ? -errno : 0;
+	return AGAIN(rename(from, to)) < 0 ? -errno : 0;
 }
 
 static int posix_unlink(void *ctx, const char *path)
 {
 	(void)ctx;
-	return unlink(path) < 0 ? -errno : 0;
+	return AGAIN(unlink(path)) < 0 ? -errno : 0;
 }
 
 static int posix_symlink(void *ctx, const char *target, const char *path)
 {
 	(void)ctx;
-	return symlink(target, path) < 0 ? -errno : 0;
+	return AGAIN(symlink(target, path)) < 0 ? -errno : 0;
 }
 
 static int posix_readlink(void *ctx, const char *path, char *ret_target, size_t size)
@@ -133,18 +143,18 @@ static int posix_readlink(void *ctx, const char *path, char *ret_target, size_t 
 static int posix_make_directory(void *ctx, const char *path, mode_t mode)
 {
 	(void)ctx;
-	return mkdir(path, mode) < 0 ? -errno : 0;
+	return AGAIN(mkdir(path, mode)) < 0 ? -errno : 0;
 }
 
 static int posix_sync_directory(void *ctx, const char *path)
 {
 	(void)ctx;
-	AUTO_CLOSE int directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	AUTO_CLOSE int directory = AGAIN(open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
 	if (directory < 0)
 		return -errno;
 	/* Some file systems (9p, some FUSE) cannot sync a directory; there a rename is as
 	 * durable as they make it. */
-	if (fsync(directory) < 0 && errno != EINVAL)
+	if (AGAIN(fsync(directory)) < 0 && errno != EINVAL)
 		return -errno;
 	return 0;
 }

@@ -208,8 +208,11 @@ enum ota_err keep_report_add(struct keep *keep, uint64_t seq, enum keep_report_k
 		err = disk_replace(keep->disk, path, payload, len, 0600, why);
 	if (err == OTA_INSUFFICIENT_STORAGE && kind == KEEP_FINAL && keep_reserve_give(keep))
 		err = disk_replace(keep->disk, path, payload, len, 0600, why);
-	if (err)
+	if (err) {
+		/* It may be there all the same, and would be sent beside the one to come. */
+		keep->disk->unlink(keep->disk->ctx, path);
 		return ota_context(why, err, "report %llu", (unsigned long long)seq);
+	}
 	report_insert(keep, &report);
 	return OTA_OK;
 }

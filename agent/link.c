@@ -79,6 +79,14 @@ static void go_again(struct link_mqtt *link)
 	enter(link, PHASE_PAUSE);
 }
 
+/* With a client of its own: one that was disconnected has been seen to connect again and then
+ * neither to send nor to receive. */
+static void begin_anew(struct link_mqtt *link)
+{
+	drop_client(link);
+	go_again(link);
+}
+
 static void try_connect(struct link_mqtt *link)
 {
 	enum ota_err err = OTA_OK;
@@ -104,6 +112,14 @@ static bool fall(struct link_mqtt *link, const struct ota_why *why,
 		drop_client(link);
 	pause_link(link);
 	return true;
+}
+
+/* The client is in an unknown state and goes. */
+static bool fall_for_good(struct link_mqtt *link, const struct ota_why *why,
+			  struct link_event *ret_event)
+{
+	drop_client(link);
+	return fall(link, why, ret_event);
 }
 
 static bool subscribe_own(struct link_mqtt *link, struct link_event *ret_event)
@@ -161,9 +177,12 @@ static bool translate(struct link_mqtt *link, struct paho_note *note,
 	case PAHO_LOST:
 		return link->phase != PHASE_PAUSE && link->phase != PHASE_CLOSING &&
 		       fall(link, &note->why, ret_event);
+	case PAHO_DROPPED:
+		return link->phase >= PHASE_CONNECTING && link->phase != PHASE_CLOSING &&
+		       fall_for_good(link, &note->why, ret_event);
 	case PAHO_CLOSED:
 		if (link->phase == PHASE_CLOSING)
-			go_again(link);
+			begin_anew(link);
 		return false;
 	case PAHO_MESSAGE:
 		return deliver(link, note, ret_event);
@@ -178,6 +197,14 @@ static bool mqtt_next(void *ctx, struct link_event *ret_event)
 	struct link_mqtt *link = ctx;
 	struct paho_note *note;
 
+	if (paho_box_lost_one(link->box) && link->phase >= PHASE_CONNECTING) {
+		struct ota_why why;
+		enum ota_err err = ota_fail(&why, OTA_OUT_OF_MEMORY, "the connection");
+
+		(void)err;
+		memset(ret_event, 0, sizeof(*ret_event));
+		return fall_for_good(link, &why, ret_event);
+	}
 	while ((note = paho_box_take(link->box))) {
 		memset(ret_event, 0, sizeof(*ret_event));
 		bool mine = translate(link, note, ret_event);
@@ -234,9 +261,7 @@ static void mqtt_renew(void *ctx)
 		enter(link, PHASE_CLOSING);
 		return;
 	}
-	if (link->phase != PHASE_PAUSE)
-		drop_client(link);
-	go_again(link);
+	begin_anew(link);
 }
 
 static enum ota_err mqtt_publish(void *ctx, const char *topic, const void *payload, size_t len,
@@ -273,11 +298,12 @@ static uint64_t watch_phase(struct link_mqtt *link)
 		return UINT64_MAX;
 	if (passed_ms < patience_ms)
 		return patience_ms - passed_ms;
-	drop_client(link);
-	if (link->phase == PHASE_CLOSING)
-		go_again(link);
-	else
+	if (link->phase == PHASE_CLOSING) {
+		begin_anew(link);
+	} else {
+		drop_client(link);
 		pause_link(link);
+	}
 	return 0;
 }
 

@@ -25,8 +25,10 @@ struct paho_box {
 	pthread_mutex_t lock; /* of everything below */
 	struct paho_note *first, **last;
 	size_t bytes;
-	unsigned failures; /* to connect, in a row */
+	unsigned failures;	  /* to connect, in a row */
+	struct ota_why diagnosis; /* why TLS failed, as last found out */
 	int wake;
+	atomic_bool lost;	     /* a note could not be made, for want of memory */
 	struct paho *graves[GRAVES]; /* freed clients, the oldest first */
 };
 
@@ -91,18 +93,28 @@ int paho_box_fd(const struct paho_box *box)
 	return box->wake;
 }
 
-static void put_note(struct paho_box *box, struct paho_note *note)
+static void wake(struct paho_box *box)
 {
 	const uint64_t one = 1;
 
+	if (write(box->wake, &one, sizeof(one)) < 0) {
+		/* EAGAIN: the counter is full, so it is readable, which is all that counts */
+	}
+}
+
+bool paho_box_lost_one(struct paho_box *box)
+{
+	return atomic_exchange(&box->lost, false);
+}
+
+static void put_note(struct paho_box *box, struct paho_note *note)
+{
 	pthread_mutex_lock(&box->lock);
 	*box->last = note;
 	box->last = &note->next;
 	box->bytes += note->len;
 	pthread_mutex_unlock(&box->lock);
-	if (write(box->wake, &one, sizeof(one)) < 0) {
-		/* EAGAIN: the counter is full, so it is readable, which is all that counts */
-	}
+	wake(box);
 }
 
 struct paho_note *paho_box_take(struct paho_box *box)
@@ -128,6 +140,7 @@ void paho_box_forget_failures(struct paho_box *box)
 {
 	pthread_mutex_lock(&box->lock);
 	box->failures = 0;
+	box->diagnosis.err = OTA_OK;
 	pthread_mutex_unlock(&box->lock);
 }
 
@@ -140,6 +153,9 @@ static struct paho_note *new_note(struct paho *paho, enum paho_note_kind kind)
 	if (note) {
 		note->kind = kind;
 		note->connection = paho->connection;
+	} else if (kind != PAHO_MESSAGE) {
+		paho->box->lost = true;
+		wake(paho->box);
 	}
 	return note;
 }
@@ -170,6 +186,24 @@ static void on_connected(void *context, MQTTAsync_successData5 *data)
 		put_note(paho->box, note);
 }
 
+/* Finding out takes a connection of its own, so it is not done each time. */
+static void keep_diagnosis(struct paho_box *box, const struct ota_why *why)
+{
+	pthread_mutex_lock(&box->lock);
+	box->diagnosis = why ? *why : (struct ota_why){0};
+	pthread_mutex_unlock(&box->lock);
+}
+
+static enum ota_err last_diagnosis(struct paho_box *box, struct ota_why *ret_why)
+{
+	pthread_mutex_lock(&box->lock);
+	const enum ota_err err = box->diagnosis.err;
+	if (err)
+		*ret_why = box->diagnosis;
+	pthread_mutex_unlock(&box->lock);
+	return err;
+}
+
 static void explain_failure(struct paho *paho, const MQTTAsync_failureData5 *data,
 			    struct ota_why *why)
 {
@@ -186,8 +220,12 @@ static void explain_failure(struct paho *paho, const MQTTAsync_failureData5 *dat
 	pthread_mutex_lock(&paho->box->lock);
 	unsigned failures = paho->box->failures++;
 	pthread_mutex_unlock(&paho->box->lock);
-	if (failures % DIAGNOSE_EVERY == 0)
+	if (failures % DIAGNOSE_EVERY == 0) {
 		err = tls_diagnose(options->broker, &files, DIAGNOSE_TIMEOUT_MS, why);
+		keep_diagnosis(paho->box, err ? why : NULL);
+	} else if (paho->tls_error[0]) {
+		err = last_diagnosis(paho->box, why);
+	}
 	if (err)
 		return;
 	if (strstr(paho->tls_error, "unexpected eof"))
@@ -258,9 +296,9 @@ static void on_subscribe_failed(void *context, MQTTAsync_failureData5 *data)
 	put_note(paho->box, note);
 }
 
-static void put_lost(struct paho *paho, const char *what, int detail)
+static void put_loss(struct paho *paho, enum paho_note_kind kind, const char *what, int detail)
 {
-	struct paho_note *note = new_note(paho, PAHO_LOST);
+	struct paho_note *note = new_note(paho, kind);
 
 	if (!note)
 		return;
@@ -272,7 +310,8 @@ static void put_lost(struct paho *paho, const char *what, int detail)
 
 static void on_lost(void *context, char *cause)
 {
-	put_lost(context, cause ? cause : "the connection to the broker was lost", 0);
+	put_loss(context, PAHO_LOST, cause ? cause : "the connection to the broker was lost",
+		 0);
 }
 
 static void on_disconnected(void *context, MQTTProperties *properties,
@@ -284,7 +323,7 @@ static void on_disconnected(void *context, MQTTProperties *properties,
 	(void)properties;
 	snprintf(text, sizeof(text), "the broker ended the connection: %s",
 		 name ? name : "no reason");
-	put_lost(context, text, (int)reason);
+	put_loss(context, PAHO_LOST, text, (int)reason);
 }
 
 static void on_closed(void *context, MQTTAsync_successData5 *data)
@@ -315,7 +354,8 @@ static int on_message(void *context, char *topic, int topic_len, MQTTAsync_messa
 	pthread_mutex_unlock(&paho->box->lock);
 	if (!note || full) {
 		if (message->qos > 0)
-			put_lost(paho, "more messages than there is room for", ENOBUFS);
+			put_loss(paho, PAHO_DROPPED, "more messages than there is room for",
+				 ENOBUFS);
 		MQTTAsync_freeMessage(&message);
 		MQTTAsync_free(topic);
 		free(note);
@@ -459,7 +499,8 @@ enum ota_err paho_publish(struct paho *paho, const char *topic, const void *payl
 	if (rc == MQTTASYNC_SUCCESS)
 		return OTA_OK;
 	if (rc == MQTTASYNC_DISCONNECTED)
-		put_lost(paho, "the connection to the broker was lost unnoticed", rc);
+		put_loss(paho, PAHO_LOST, "the connection to the broker was lost unnoticed",
+			 rc);
 	enum ota_err err =
 		rc == MQTTASYNC_MAX_BUFFERED_MESSAGES || rc == MQTTASYNC_NO_MORE_MSGIDS
 			? OTA_BUSY

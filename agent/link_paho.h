@@ -12,6 +12,7 @@ enum paho_note_kind {
 	PAHO_SUBSCRIBED,
 	PAHO_SUBSCRIBE_FAILED,
 	PAHO_LOST,
+	PAHO_DROPPED, /* a message was dropped here: the connection stands and must end */
 	PAHO_CLOSED,
 	PAHO_MESSAGE,
 };
@@ -36,6 +37,9 @@ int paho_box_fd(const struct paho_box *box);
 /* The next note, or NULL; the caller ends it. */
 struct paho_note *paho_box_take(struct paho_box *box);
 void paho_note_free(struct paho_note *note); /* NULL is fine */
+/* True, once, when what happened could not be noted for want of memory: nobody knows how the
+ * connection stands. */
+bool paho_box_lost_one(struct paho_box *box);
 /* The connection came about: the next failure is the first of a row again. */
 void paho_box_forget_failures(struct paho_box *box);
 

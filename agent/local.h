@@ -23,7 +23,8 @@ struct local;
 typedef enum ota_err local_answer(void *ctx, const char *request, struct text *to,
 				  struct ota_why *why);
 
-/* Makes the socket (0600; a leftover of the same name is replaced). */
+/* Makes the socket (0600; a leftover of the same name is replaced). On a read-only file system
+ * there is none, and nobody is served. */
 enum ota_err local_open(const char *path, local_answer *answer, void *ctx,
 			struct local **ret_local, struct ota_why *why) OTA_CHECKED;
 void local_free(struct local *local); /* NULL is fine; removes the socket */

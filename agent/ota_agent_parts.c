@@ -188,7 +188,7 @@ static enum ota_err lock_state(struct ota_agent *agent, struct ota_why *why)
 		err = disk_join(path, agent->config.state_dir, "agent.lock", why);
 	if (err)
 		return err;
-	agent->state_lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	agent->state_lock = file_open_lock(path);
 	if (agent->state_lock < 0)
 		return ota_fail_errno(why, OTA_IO_ERROR, errno, "'%s'", path);
 	for (int i = 0; i < LOCK_TRIES; i++) {

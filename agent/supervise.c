@@ -1,6 +1,7 @@
 #include "supervise.h"
 
 #include "ending.h"
+#include "file.h"
 #include "own.h"
 #include "program.h"
 
@@ -261,7 +262,7 @@ static enum ota_err spawn(struct supervise *supervise, const struct program_line
 static enum ota_err open_lock(const struct supervise *supervise, int *ret_fd,
 			      struct ota_why *why)
 {
-	int fd = open(supervise->lock_path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	int fd = file_open_lock(supervise->lock_path);
 
 	if (fd < 0)
 		return ota_fail_errno(why, OTA_IO_ERROR, errno, "'%s'", supervise->lock_path);

@@ -146,7 +146,7 @@ class Pki:
     def __init__(self, directory, hosts=(), days=825):
         self.directory = Path(directory)
         self.days = days
-        self.authority = Authority(self.directory)
+        self.authority = Authority(self.directory, days=max(3650, days))
         self.ca = self.authority.certificate_path
         self.crl = self.authority.crl_path
         hosts = list(dict.fromkeys([*self.LOCAL, *hosts]))

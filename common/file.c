@@ -231,3 +231,10 @@ enum ota_err file_make_directory(const char *path, mode_t mode, struct ota_why *
 	}
 	return make_one(path, mode, why);
 }
+
+int file_open_lock(const char *path)
+{
+	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+
+	return fd < 0 && errno == EROFS ? open(path, O_RDONLY | O_CLOEXEC) : fd;
+}

@@ -21,6 +21,9 @@ enum ota_err file_pwrite_all(int fd, const void *bytes, size_t len, uint64_t off
 /* OTA_SIZE_MISMATCH when the file ends before. */
 enum ota_err file_pread_all(int fd, void *ret_bytes, size_t len, uint64_t offset,
 			    struct ota_why *why) OTA_CHECKED;
+/* Opens a file that is there to be locked, and makes it; read-only where the file system is.
+ * Close-on-exec. -1 with errno. */
+int file_open_lock(const char *path);
 enum ota_err file_sync_directory(const char *path, struct ota_why *why) OTA_CHECKED;
 /* Makes the directory and its parents (0755 for parents, `mode` for the last). */
 enum ota_err file_make_directory(const char *path, mode_t mode,

@@ -169,13 +169,8 @@ class Ward:
             return "a network namespace takes root"
         island = closing.keep(Island(1))
         relay = closing.keep(Relay(broker.port, island.address))
-        hosts = self.agent.directory / "hosts"
-        hosts.write_text(f"{island.address} localhost\n")
-        # The broker's certificate names localhost.
         self.agent.configure(broker=f"localhost:{relay.port}", confirm_timeout="9s")
-        self.agent.command = [*island.inside, "unshare", "--mount", "sh", "-c",
-                              'mount --bind "$0" /etc/hosts && exec "$@"', str(hosts),
-                              *self.agent.command]
+        island.adopt(self.agent)
         return None
 
     def _fills_the_disk(self, closing, broker):

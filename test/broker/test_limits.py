@@ -3,10 +3,17 @@ systems of their own are mounted, which takes root."""
 import os
 import shutil
 import subprocess
+import time
+from pathlib import Path
 
 import pytest
+from harness import clock
+from harness.agent import Agent
+from harness.broker import Broker
 from harness.firmware import Image, filler
 from harness.process import eventually
+from harness.standin import StandIn
+from pki import Pki
 
 FINAL = ("succeeded", "rolled_back", "failed", "rejected")
 NEW_SIZE = 700_000
@@ -142,22 +149,10 @@ def test_a_read_only_disk_is_named(alice, agents, trust, product, mount):
     assert agent.running_bytes() == agent.image.bytes
 
 
-def with_clock(agent, when):
-    """The agent believes that it is `when`."""
-    library = next((path for path in ("/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1",
-                                      "/usr/lib/aarch64-linux-gnu/faketime/libfaketimeMT.so.1")
-                    if os.path.exists(path)), None)
-    if not library or os.environ.get("OTA_SANITIZED") == "1":
-        pytest.skip("no libfaketime, or a sanitizer in its place")
-    agent.environment = {"LD_PRELOAD": library, "FAKETIME": when,
-                         "FAKETIME_DONT_FAKE_MONOTONIC": "1", "FAKETIME_DONT_RESET": "1"}
-    return agent
-
-
 @pytest.mark.parametrize("when", ("@1970-01-01 00:00:10", "+20y", "@2038-01-19 03:14:00"))
 def test_a_clock_that_is_far_off_is_named_and_mended_by_the_right_time(alice, agents, trust,
                                                                        product, when):
-    agent = with_clock(agents("d1"), when).start()
+    agent = clock.fake(agents("d1"), when).start()
     agent.wait_log("tls_verify_failed|certificate", 30)
     assert "tls_verify_failed" in agent.log(), agent.tail()
     image = release(alice, trust, product)
@@ -169,7 +164,76 @@ def test_a_clock_that_is_far_off_is_named_and_mended_by_the_right_time(alice, ag
 
 
 def test_a_clock_that_is_hours_off_does_not_matter(alice, agents, trust, product):
-    agent = with_clock(agents("d1"), "+5h").start()
+    agent = clock.fake(agents("d1"), "+5h").start()
     image = release(alice, trust, product)
     assert wait_final(alice, agent)["state"] == "succeeded"
     assert agent.running_bytes() == image.bytes
+
+
+def test_a_clock_that_jumps_while_it_fetches_does_not_matter(alice, agents, trust, product):
+    agent = clock.fake(agents("d1", settings={"rate_limit": "150k"}), "+0").start()
+    image = release(alice, trust, product)
+    eventually(lambda: update_of(alice).get("state") == "downloading", 30, agent.tail)
+    for when in ("@1970-01-01 00:00:10", "+20y", "@2038-01-19 03:14:06", "-1d", "+0"):
+        clock.set_to(agent, when)
+        time.sleep(0.5)
+    assert wait_final(alice, agent)["state"] == "succeeded", agent.tail()
+    assert agent.running_bytes() == image.bytes
+    assert agent.log().count("connected to the broker") == 2, agent.tail()  # once more on trial
+
+
+def test_a_clock_that_jumps_to_1970_in_a_trial_is_named(alice, agents, trust, product):
+    agent = clock.fake(agents("d1", settings={"confirm_timeout": "5s"}), "+0").start()
+    eventually(lambda: alice.ask("device.show", {"device": "d1"}).get("online"), 20, agent.tail)
+    agent.ask("hold", "restart", 60, "for the clock")
+    release(alice, trust, product)
+    eventually(lambda: update_of(alice).get("state") == "installed", 30, agent.tail)
+    clock.set_to(agent, "@1970-01-01 00:00:10")
+    agent.ask("release", "restart")
+    agent.wait_log("failed its trial", 30)
+    clock.set_to(agent, "+0")
+    end = wait_final(alice, agent)
+    assert (end["state"], end["error"]["name"]) == ("rolled_back", "no_connectivity_after_update")
+    assert "not valid yet" in end["error"]["message"], end
+    assert agent.running_bytes() == agent.image.bytes
+
+
+def test_the_last_second_of_32_bits_passes_in_an_update(suite, directory, trust, closing):
+    """19 January 2038, 03:14:08, with certificates that live until then."""
+    pki = Pki(directory / "pki", days=20 * 365)
+    stock = closing.keep(Broker(suite, directory / "broker", pki, plugin=None)).start()
+    plugin = closing.keep(StandIn(stock, trust)).connect()
+    image = Image("thermo", "2.0", filler(NEW_SIZE, 2))
+    agent = closing.keep(Agent(stock, "d1", directory / "d1", trust,
+                               Image("thermo", "1.0", filler(100_000, 1)),
+                               settings={"rate_limit": "200k"}))
+    clock.fake(agent, "@2038-01-19 03:14:05").start()
+    plugin.wait_hello("d1")
+    plugin.offer("d1", image, 1)
+    plugin.wait_report("d1", "succeeded", 1)
+    assert agent.running_bytes() == image.bytes
+
+
+def test_a_state_directory_that_is_read_only_stops_no_application(alice, agents, trust, product,
+                                                                  mount):
+    state = mount("state", "size=1m")
+    agent = agents("d1", settings={"state_dir": state.path}).start()
+    eventually(lambda: (state.path / "application.run").exists(), 20, agent.tail)
+    agent.kill()
+    pid = int((state.path / "application.run").read_text().split()[0])
+    os.kill(pid, 9)
+    eventually(lambda: not Path(f"/proc/{pid}").exists(), 10, "the application is gone")
+    state.remount("ro")
+    agent.start()
+    eventually(lambda: application_of(agent), 20,
+               lambda: f"the application runs\n{agent.tail()}")
+    release(alice, trust, product)
+    agent.wait_log("Read-only file system", 30)
+    assert agent.is_running(), agent.tail()
+    assert agent.running_bytes() == agent.image.bytes
+
+
+def application_of(agent):
+    """The process id of what the agent started."""
+    children = Path(f"/proc/{agent.pid}/task/{agent.pid}/children").read_text().split()
+    return int(children[0]) if children else None

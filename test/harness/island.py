@@ -5,8 +5,7 @@ import subprocess
 
 
 class Island:
-    """`address` is this machine's end of the cable; `inside` begins a command that is to run on
-    the island, whose interface is eth0."""
+    """`address` is this machine's end of the cable; on the island it is eth0."""
 
     def __init__(self, number):
         self.name = f"ota{os.getpid()}-{number}"
@@ -25,6 +24,14 @@ class Island:
         except Exception:
             self.close()
             raise
+
+    def adopt(self, agent):
+        """From its next start on the agent runs here, and `localhost`, which the broker's
+        certificate names, is this machine."""
+        hosts = agent.directory / "hosts"
+        hosts.write_text(f"{self.address} localhost\n")
+        agent.command = [*self.inside, "unshare", "--mount", "sh", "-c",
+                         'mount --bind "$0" /etc/hosts && exec "$@"', str(hosts), *agent.command]
 
     @staticmethod
     def is_possible():

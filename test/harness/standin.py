@@ -22,6 +22,7 @@ class StandIn(Client):
         self.consents = []
         self.roots = []
         self.grants = True       # a healthy trial gets its grant
+        self.answers = True      # a hello is answered
         self.acks_reports = True
         self.serves = True       # chunks are answered
         self.on_hello = None     # called with (device, hello) after the welcome
@@ -74,6 +75,8 @@ class StandIn(Client):
     def _on_hello(self, device, hello):
         with self.condition:
             self.hellos.append((device, hello))
+        if not self.answers:
+            return
         self.control(device, "welcome", nonce=hello["nonce"], time=int(time.time()),
                      status="approved", product=hello["product"], groups=[], shards=1,
                      roots=self.roots[hello["root"] - 1:] if self.roots else [])
