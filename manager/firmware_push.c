@@ -300,6 +300,7 @@ enum ota_err firmware_push(struct tool *tool, struct ota_why *why)
 {
 	AUTO(push_done) struct push push = {.tool = tool, .path = tool->arguments.words[0]};
 	AUTO(view_free_place) struct view_tree *added = NULL;
+	struct ota_why kept = {0};
 	struct digest pack;
 	enum ota_err err = read_manifest(&push, why);
 
@@ -315,9 +316,10 @@ enum ota_err firmware_push(struct tool *tool, struct ota_why *why)
 		err = register_packs(&push, "firmware.add", &pack, 1, &added, why);
 	if (!err)
 		err = send_deltas(&push, why);
-	if (!err && image_cache_keep(push.path, &push.index.image, NULL))
+	if (!err && image_cache_keep(push.path, &push.index.image, &kept))
 		screen_line(&tool->screen, SCREEN_NOTE,
-			    "no copy could be kept for small packs of later versions");
+			    "no copy could be kept for small packs of later versions: %s",
+			    kept.text);
 	if (!err && !tool_json(tool, view_root(added)))
 		screen_line(&tool->screen, SCREEN_GOOD,
 			    "%s version %s is ready: otactl release "

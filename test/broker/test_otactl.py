@@ -3,7 +3,9 @@ says so."""
 import json
 import os
 import subprocess
+import tempfile
 import time
+from pathlib import Path
 
 import pytest
 
@@ -113,6 +115,18 @@ def test_an_upload_goes_on_after_the_broker_was_killed(thermo, broker):
     assert pushing.returncode == 0, out
     shown = thermo.json("firmware", "show", "4.0")
     assert shown["packs"][0]["size"] > 20_000_000
+
+
+@once
+@pytest.mark.skipif(not os.path.isdir("/dev/shm"), reason="there is no second file system")
+def test_copies_of_images_are_kept_on_another_file_system(thermo):
+    path = make_image(thermo, "image", 300_000, 5)
+    thermo("firmware", "sign", path, "--version", "5.0", "--hardware", "board-1")
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as cache:
+        status, out, errors = run(thermo, "firmware", "push", path, XDG_CACHE_HOME=cache)
+        assert status == 0 and "no copy" not in out + errors
+        assert [one.read_bytes() for one in Path(cache, "otactl/images").iterdir()] == \
+            [path.read_bytes()]
 
 
 @once
