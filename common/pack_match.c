@@ -11,6 +11,7 @@
 
 #define WHOLE_MAX   (16u << 20) /* a larger base is searched where it has no equal only */
 #define FOLLOWS_MIN 16u		/* so many bytes as in the copy so far need no search */
+#define SETTLE_MIN  4096u	/* so many end the gap before them, whose gains take memory */
 #define CLOSE_MIN   128u /* a shorter copy may be chance, and is no place to look around */
 #define BETTER_BY   6u	 /* bytes that another place must match more */
 
@@ -217,29 +218,41 @@ static uint64_t following(const struct match *match, const struct copy *copy, ui
 	return pack_match_equal(match->image + at, match->base + source, max);
 }
 
+/* Looks for a copy to begin at `at`; ret_next->copy is 0 when there is none that is better than
+ * the one in hand. */
+static void look(const struct match *match, const struct copy *copy, uint64_t at,
+		 uint64_t until, struct copy *ret_next)
+{
+	uint64_t near = copy->source + (at - copy->image), source = 0;
+	if (copy->copy >= CLOSE_MIN)
+		pack_seeds_approach(match->seeds, near);
+	uint64_t len = pack_seeds_longest(match->seeds, match->whole, at, near, &source);
+	if (len > until - at)
+		len = until - at;
+	bool is_better = len >= agreeing(match, copy, at, len) + BETTER_BY;
+	*ret_next = (struct copy){at, source, is_better ? len : 0};
+}
+
 /* From the end of the copy in hand to `until`. */
 static enum ota_err scan(const struct match *match, struct copy *copy, uint64_t until,
 			 struct ota_why *why)
 {
 	uint64_t at = copy->image + copy->copy;
 	while (at < until) {
-		uint64_t source = 0, follows = following(match, copy, at);
-		if (follows >= FOLLOWS_MIN || at + follows == match->image_size) {
+		struct copy next = {at, copy->source + (at - copy->image), 0};
+		uint64_t follows = following(match, copy, at);
+		if (follows >= SETTLE_MIN) {
+			next.copy = follows < until - at ? follows : until - at;
+		} else if (follows >= FOLLOWS_MIN || at + follows == match->image_size) {
 			at += follows;
 			continue;
+		} else {
+			look(match, copy, at, until, &next);
 		}
-		uint64_t near = copy->source + (at - copy->image);
-		if (copy->copy >= CLOSE_MIN)
-			pack_seeds_approach(match->seeds, near);
-		uint64_t len =
-			pack_seeds_longest(match->seeds, match->whole, at, near, &source);
-		if (len > until - at)
-			len = until - at;
-		if (len < agreeing(match, copy, at, len) + BETTER_BY) {
+		if (!next.copy) {
 			at++;
 			continue;
 		}
-		struct copy next = {at, source, len};
 		enum ota_err err = settle(match, copy, &next, why);
 		if (err)
 			return err;

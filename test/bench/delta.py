@@ -68,8 +68,12 @@ def measure(directory, old, new):
 
 def rows(stage, name, megabytes, found):
     size, made, extra, decoded, memory, *damage = found["ours"]
-    best = min((tool for tool in found if tool in TARGETS), key=lambda tool: found[tool][0])
-    stage.row(f"{name}: bytes", size, found[best][0], "B", most=1.05, peer_name=best)
+    peers = [tool for tool in TARGETS if tool in found]
+    if peers:
+        best = min(peers, key=lambda tool: found[tool][0])
+        stage.row(f"{name}: bytes", size, found[best][0], "B", most=1.05, peer_name=best)
+    else:
+        stage.figure(f"{name}: bytes", size, "B")
     if "bsdiff" in found:
         stage.row(f"{name}: CPU to make", made, found["bsdiff"][1], "CPU-s", most=1,
                   peer_name="bsdiff")
