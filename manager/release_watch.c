@@ -23,7 +23,8 @@ struct watching {
 	unsigned lines; /* of the picture on the terminal */
 	uint64_t first_ended, first_ms;
 	uint64_t succeeded;
-	char *last; /* counts as last printed, where there is no terminal */
+	char reason[256]; /* of the release's state, as last told */
+	char *last;	  /* counts as last printed, where there is no terminal */
 };
 
 static volatile sig_atomic_t interrupted;
@@ -280,6 +281,8 @@ static enum ota_err follow(struct watching *watching, char ret_state[32], struct
 			break;
 		state = view_text(view_at(view_root(tree), "state"));
 		text_copy(ret_state, 32, state);
+		text_copy(watching->reason, sizeof(watching->reason),
+			  view_text(view_at(view_root(tree), "reason")));
 		/* A halted release ends for the watcher once nobody is under way any more. */
 		ended = is_one_of(state, ended_states) ||
 			(!strcmp(state, "halted") &&
@@ -330,7 +333,8 @@ enum ota_err release_watch(struct tool *tool, const char *product, uint64_t numb
 				(unsigned long long)number);
 	if (!err && (!strcmp(state, "halted") || !strcmp(state, "aborted") ||
 		     !strcmp(state, "expired")))
-		return ota_fail(why, OTA_CONFLICT, "release %llu is %s",
-				(unsigned long long)number, state);
+		return ota_fail(why, OTA_CONFLICT, "release %llu is %s%s%s",
+				(unsigned long long)number, state,
+				watching.reason[0] ? ": " : "", watching.reason);
 	return err;
 }

@@ -95,9 +95,13 @@ def check_callbacks(alice):
 
 
 def test_three_lost_devices_halt_the_second_wave_and_all_end_after_a_resume(
-        alice, fleets, trust, product):
+        alice, fleets, trust, product, otactl):
     fleet, doomed, _ = run_to_halt(alice, fleets, trust, product, silence_s=SILENCE_S)
     check_halted(alice, product, doomed)
+    alice.close()  # who connects by her name throws her off
+    watched = otactl("release", "watch", "1", "--product", product, status=1)
+    alice.connect()
+    assert "lost 3" in watched and "release 1 is halted: wave 2: 3 of" in watched, watched
     time.sleep(3)
     check_halted(alice, product, doomed)  # and nobody of the third wave has begun since
     end_after_retry(alice, fleets, product, fleet, doomed)

@@ -178,7 +178,7 @@ class Otactl:
                               timeout=seconds * places.PATIENCE)
         assert done.returncode == status, \
             f"otactl {' '.join(command[1:])}: {done.returncode}\n{done.stdout}{done.stderr}"
-        return done.stdout
+        return done.stdout + done.stderr if status else done.stdout
 
     def json(self, *arguments, **how):
         return json.loads(self(*arguments, "--json", **how))
