@@ -86,6 +86,7 @@ static void stop_request(struct https *https, struct request *request)
 	if (!easy)
 		return;
 	curl_multi_remove_handle(https->multi, easy);
+	curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, NULL); /* the request may go before it */
 	if (https->spare_count < HTTPS_SPARES_MAX)
 		https->spares[https->spare_count++] = easy;
 	else
