@@ -272,6 +272,14 @@ static bool is_about_trust(CURLcode code)
 	       code == CURLE_SSL_INVALIDCERTSTATUS;
 }
 
+/* In the words of OpenSSL: "tlsv13 alert certificate required", "tlsv1 alert unknown ca". */
+static bool refuses_us(const char *text)
+{
+	const char *alert = strstr(text, " alert ");
+
+	return alert && (strstr(alert, "certificate") || strstr(alert, "unknown ca"));
+}
+
 static bool is_about_url(CURLcode code)
 {
 	return code == CURLE_URL_MALFORMAT || code == CURLE_UNSUPPORTED_PROTOCOL ||
@@ -290,13 +298,15 @@ static bool explain(const struct request *request, CURLcode code, struct ota_why
 	}
 	/* Some of it are the server's words. */
 	text_sanitize(text, sizeof(text), request->error, strlen(request->error), false);
-	if (is_about_trust(code))
+	if (is_about_trust(code) || refuses_us(text))
 		err = OTA_TLS_VERIFY_FAILED;
 	else if (is_about_url(code))
 		err = OTA_CHUNK_REFUSED;
 	else
 		err = OTA_CONNECTION_LOST;
-	err = ota_fail(ret_why, err, "%s", text[0] ? text : curl_easy_strerror(code));
+	err = ota_fail(ret_why, err, "%s%s",
+		       refuses_us(text) ? "it refuses this device's certificate: " : "",
+		       text[0] ? text : curl_easy_strerror(code));
 	ret_why->detail = (int)code;
 	return err != OTA_CONNECTION_LOST;
 }
