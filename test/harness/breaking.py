@@ -194,9 +194,9 @@ def count_calls(stage, story, what):
     return play(stage, story, what, 0, lambda outcome, text: None).calls
 
 
-def play_all(stage, points, check, at_once=8):
+def play_all(stage, points, check):
     """`points` are (story, what, when); their outcomes in the same order."""
-    with ThreadPoolExecutor(at_once) as pool:
+    with ThreadPoolExecutor(8 if len(points) < 200 else 20) as pool:
         return list(pool.map(lambda point: play(stage, *point, check), points))
 
 
