@@ -76,6 +76,7 @@ static void show_callbacks(struct text *to, const struct service *service)
 		show_number(to, "p50_us", metric_quantile(metric, 500));
 		show_number(to, "p99_us", metric_quantile(metric, 990));
 		show_number(to, "max_us", metric->max_us);
+		show_number(to, "p99_cpu_us", metric_cpu_quantile(metric, 990));
 		show_number(to, "max_cpu_us", metric->max_cpu_us);
 		show_close(to, '}');
 	}

@@ -49,35 +49,52 @@ struct metric_span metric_begin(bool cpu)
 
 void metric_end(struct metric *metric, const struct metric_span *span)
 {
-	uint64_t cpu_us = span->cpu_us ? clock_us(CLOCK_THREAD_CPUTIME_ID) - span->cpu_us : 0;
-
-	metric_add(metric, clock_us(CLOCK_MONOTONIC) - span->wall_us, cpu_us);
+	if (span->cpu_us)
+		metric_add_cpu(metric, clock_us(CLOCK_THREAD_CPUTIME_ID) - span->cpu_us);
+	metric_add(metric, clock_us(CLOCK_MONOTONIC) - span->wall_us);
 }
 
-void metric_add(struct metric *metric, uint64_t us, uint64_t cpu_us)
+void metric_add(struct metric *metric, uint64_t us)
 {
 	metric->count++;
 	metric->total_us += us;
 	metric->buckets[bucket_of(us)]++;
 	if (us > metric->max_us)
 		metric->max_us = us;
+}
+
+void metric_add_cpu(struct metric *metric, uint64_t cpu_us)
+{
+	metric->cpu_count++;
+	metric->cpu_buckets[bucket_of(cpu_us)]++;
 	if (cpu_us > metric->max_cpu_us)
 		metric->max_cpu_us = cpu_us;
 }
 
-uint64_t metric_quantile(const struct metric *metric, unsigned per_mille)
+static uint64_t quantile(const uint32_t buckets[METRIC_BUCKETS], uint64_t count, uint64_t max,
+			 unsigned per_mille)
 {
-	uint64_t need = (metric->count * per_mille + 999) / 1000, seen = 0;
+	uint64_t need = (count * per_mille + 999) / 1000, seen = 0;
 
-	if (metric->count == 0)
+	if (count == 0)
 		return 0;
 	for (unsigned i = 0; i < METRIC_BUCKETS; i++) {
-		seen += metric->buckets[i];
+		seen += buckets[i];
 		if (seen >= need) {
 			uint64_t edge = bucket_edge(i);
 
-			return edge < metric->max_us ? edge : metric->max_us;
+			return edge < max ? edge : max;
 		}
 	}
-	return metric->max_us;
+	return max;
+}
+
+uint64_t metric_quantile(const struct metric *metric, unsigned per_mille)
+{
+	return quantile(metric->buckets, metric->count, metric->max_us, per_mille);
+}
+
+uint64_t metric_cpu_quantile(const struct metric *metric, unsigned per_mille)
+{
+	return quantile(metric->cpu_buckets, metric->cpu_count, metric->max_cpu_us, per_mille);
 }

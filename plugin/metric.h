@@ -28,8 +28,10 @@ extern const char *const metric_kind_names[METRIC_KIND_COUNT];
 
 struct metric {
 	uint64_t count, total_us, max_us;
-	uint64_t max_cpu_us; /* the most that one took of the thread's CPU time */
 	uint32_t buckets[METRIC_BUCKETS];
+	/* Of the thread's CPU time, where it was taken. */
+	uint64_t cpu_count, max_cpu_us;
+	uint32_t cpu_buckets[METRIC_BUCKETS];
 };
 
 struct metric_span {
@@ -40,7 +42,10 @@ struct metric_span {
 struct metric_span metric_begin(bool cpu);
 /* Adds what passed since. */
 void metric_end(struct metric *metric, const struct metric_span *span);
-void metric_add(struct metric *metric, uint64_t us, uint64_t cpu_us);
+void metric_add(struct metric *metric, uint64_t us);
+void metric_add_cpu(struct metric *metric, uint64_t cpu_us);
 /* The upper edge of the bucket that holds this share (parts of a thousand), at most the
  * maximum; 0 when nothing was added. */
 uint64_t metric_quantile(const struct metric *metric, unsigned per_mille);
+/* The same of the CPU time. */
+uint64_t metric_cpu_quantile(const struct metric *metric, unsigned per_mille);

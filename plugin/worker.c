@@ -93,7 +93,7 @@ static void run_batch(struct worker *worker, struct job_list *batch, struct job_
 	took = now_us() - start;
 	pthread_mutex_lock(&worker->lock);
 	worker->figures.failed += err ? 1 : 0;
-	metric_add(&worker->figures.commits, took, 0);
+	metric_add(&worker->figures.commits, took);
 	pthread_mutex_unlock(&worker->lock);
 	for (job = done->first; err && job; job = job->next)
 		if (job->stored && !job->err) {

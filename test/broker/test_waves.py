@@ -11,6 +11,7 @@ DEVICES = int(os.environ.get("OTA_DEVICES", "150"))
 KILLS = int(os.environ.get("OTA_KILLS", "1"))
 SILENCE_S = 6 * float(os.environ.get("OTA_TEST_PATIENCE", "1"))
 RELEASES = int(os.environ.get("OTA_RELEASES", "20"))
+CALLBACK_P99_US = 1_000 * (5 if os.environ.get("OTA_SANITIZED") == "1" else 1)
 CALLBACK_MAX_US = 20_000 * (5 if os.environ.get("OTA_SANITIZED") == "1" else 1)
 WAVES = [{"share": 100}, {"share": 1000}, {"share": 10000}]
 
@@ -86,11 +87,14 @@ def end_after_retry(alice, fleets, product, fleet, doomed):
 
 def check_callbacks(alice):
     """None was long, by the plugin's own clocks. The wall clock's figures also hold what other
-    processes did meanwhile; a quiet machine has p99 below 1 ms and the longest below 20 ms."""
+    processes did meanwhile."""
     for name, of in alice.ask("status")["callbacks"].items():
         if of["count"]:
             print(f"{name}: {of['count']} callbacks, p99 {of['p99_us']} µs, longest "
-                  f"{of['max_us']} µs, of CPU time {of['max_cpu_us']} µs")
+                  f"{of['max_us']} µs; of CPU time p99 {of['p99_cpu_us']} µs, longest "
+                  f"{of['max_cpu_us']} µs")
+        if name not in ("tick", "command"):  # these work through slices, for 3 ms at a time
+            assert of["p99_cpu_us"] < CALLBACK_P99_US, (name, of)
         assert of["max_cpu_us"] < CALLBACK_MAX_US, (name, of)
 
 

@@ -18,13 +18,16 @@ static void a_quantile_is_at_most_a_quarter_too_large_and_never_too_small(void *
 	(void)state;
 	struct metric metric = {0};
 
-	for (uint64_t us = 1; us <= 10000; us++)
-		metric_add(&metric, us, us / 2);
+	for (uint64_t us = 1; us <= 10000; us++) {
+		metric_add(&metric, us);
+		metric_add_cpu(&metric, us / 2);
+	}
 	assert_in_range(metric_quantile(&metric, 500), 5000, 6250);
 	assert_in_range(metric_quantile(&metric, 990), 9900, 10000);
 	assert_int_equal(metric_quantile(&metric, 1000), 10000);
 	assert_int_equal(metric.max_us, 10000);
 	assert_int_equal(metric.max_cpu_us, 5000);
+	assert_in_range(metric_cpu_quantile(&metric, 990), 4950, 5000);
 }
 
 static void one_slow_call_shows_in_the_maximum_only(void **state)
@@ -33,11 +36,13 @@ static void one_slow_call_shows_in_the_maximum_only(void **state)
 	struct metric metric = {0};
 
 	for (unsigned i = 0; i < 999; i++)
-		metric_add(&metric, 3, 3);
-	metric_add(&metric, 50000, 7);
+		metric_add(&metric, 3);
+	metric_add(&metric, 50000);
+	metric_add_cpu(&metric, 7);
 	assert_int_equal(metric_quantile(&metric, 990), 3);
 	assert_int_equal(metric.max_us, 50000);
 	assert_int_equal(metric.max_cpu_us, 7);
+	assert_int_equal(metric_cpu_quantile(&metric, 500), 7); /* of those that were taken */
 }
 
 static void who_only_waits_spends_no_time_of_his_own(void **state)
@@ -68,8 +73,8 @@ static void times_beyond_the_scale_are_counted(void **state)
 	(void)state;
 	struct metric metric = {0};
 
-	metric_add(&metric, UINT64_MAX, 0);
-	metric_add(&metric, 0, 0);
+	metric_add(&metric, UINT64_MAX);
+	metric_add(&metric, 0);
 	assert_int_equal(metric.count, 2);
 	assert_int_equal(metric_quantile(&metric, 500), 0);
 	assert_true(metric_quantile(&metric, 1000) > UINT64_C(1) << 28);
