@@ -4,7 +4,7 @@
 #include "text.h"
 
 #define WAIT_LEAST_MS 20u
-#define WAIT_MOST_MS  2000u
+#define WAIT_MOST_MS  10000u
 
 void delivery_init(struct delivery *delivery, const struct delivery_budget *budget)
 {
@@ -89,11 +89,14 @@ static void age(struct delivery *delivery, uint64_t now_ms)
 		delivery->waiters = 0;
 }
 
-/* As long as it takes to serve those who were told to wait before, roughly. */
+/* About as long as it takes to serve all who are in the middle of something, a millisecond or
+ * two each: who asks sooner is only refused again. Spread, so that they do not come back
+ * together. */
 static uint32_t tell_wait(struct delivery *delivery, struct delivery_device *device,
 			  uint64_t now_ms)
 {
-	uint64_t wait_ms = WAIT_LEAST_MS + UINT64_C(2) * delivery->waiters;
+	uint64_t count = HASH_COUNT(delivery->devices);
+	uint64_t wait_ms = WAIT_LEAST_MS + count + delivery->waiters % (count + 1);
 
 	device->turn = 0;
 	delivery->waiters++;
@@ -116,6 +119,29 @@ static struct delivery_device *device_of(struct delivery *delivery, const char *
 	HASH_ADD_STR(delivery->devices, id, device);
 	put_in(delivery, device, 0, true, now_ms);
 	return device;
+}
+
+/* All, or nothing; but who has waited often, or asks for much of the whole budget, takes what
+ * there is. */
+static uint32_t grant(const struct delivery *delivery, const struct delivery_device *device,
+		      uint32_t wanted, uint32_t room)
+{
+	if (device->turn >= DELIVERY_TURN && delivery->waiters > 0)
+		return 0;
+	if (wanted <= room)
+		return wanted;
+	if (device->refused >= DELIVERY_PATIENCE || wanted > delivery->budget.young / 2)
+		return room;
+	return 0;
+}
+
+/* What is still under way to a device that is told to wait. */
+static uint32_t leftover(const struct delivery_device *device, uint32_t before, uint32_t wanted,
+			 uint64_t now_ms)
+{
+	if (before <= wanted || now_ms - device->last_ms < DELIVERY_FAST_MS)
+		return 0;
+	return before - wanted;
 }
 
 uint32_t delivery_admit(struct delivery *delivery, const char *id, uint32_t wanted,
@@ -143,15 +169,15 @@ uint32_t delivery_admit(struct delivery *delivery, const char *id, uint32_t want
 	if (wanted > MESSAGE_WINDOW_MAX)
 		wanted = MESSAGE_WINDOW_MAX;
 	room = room_young < room_all ? room_young : room_all;
-	granted = wanted < room ? wanted : room;
-	if (granted > 0 && device->turn >= DELIVERY_TURN && delivery->waiters > 0)
-		granted = 0;
+	granted = grant(delivery, device, wanted, room);
 	if (granted == 0) {
-		put_in(delivery, device, before > wanted ? before - wanted : 0, was_young,
+		device->refused++;
+		put_in(delivery, device, leftover(device, before, wanted, now_ms), was_young,
 		       now_ms);
 		*ret_wait_ms = tell_wait(delivery, device, now_ms);
 		return 0;
 	}
+	device->refused = 0;
 	device->turn += granted;
 	if (granted > device->window || before == 0)
 		device->window = granted;

@@ -5,7 +5,8 @@
  * DELIVERY_LOST_MS have passed. Two budgets hold for all devices together: what was sent
  * lately (it competes for the broker's time) and what was sent at all (slow devices keep it in
  * the broker's memory). Beyond them a device is told to wait, and while some wait, one that has
- * had DELIVERY_TURN chunks in a row steps back. */
+ * had DELIVERY_TURN chunks in a row steps back. It gets all that it asks for, or has to wait:
+ * with a chunk for each of many, all of them would wait between any two. */
 #pragma once
 
 #include "message.h"
@@ -14,7 +15,10 @@
 
 #define DELIVERY_YOUNG_MS 100u	 /* sent lately */
 #define DELIVERY_LOST_MS  30000u /* not asked again for so long: received, or gone */
-#define DELIVERY_TURN	  64u	 /* 4 MiB */
+#define DELIVERY_FAST_MS  1000u /* who drains half a window in less has nothing under way soon \
+				 */
+#define DELIVERY_TURN	  64u	/* 4 MiB */
+#define DELIVERY_PATIENCE 4u	/* refused so often it takes less than it asks for */
 
 struct delivery_budget {
 	uint32_t young, all; /* chunks */
@@ -24,7 +28,7 @@ struct delivery_device {
 	UT_hash_handle hh;
 	struct delivery_device *older, *newer; /* in the order of last_ms */
 	uint64_t last_ms;
-	uint32_t outstanding, window, turn;
+	uint32_t outstanding, window, turn, refused;
 	bool young;
 	char id[NAME_SIZE];
 };

@@ -14,6 +14,7 @@ from harness.firmware import Image, filler, sha256
 SIZE = 16 << 20
 DELTA_COUNT = int(os.environ.get("OTA_BENCH_DEVICES", "10000"))
 FULL_COUNT = DELTA_COUNT // 10
+PLACES = FULL_COUNT  # downloads at a time: the default of max_concurrent, for ten thousand
 CASES = os.environ.get("OTA_BENCH_FLEET", "delta,mqtt,https").split(",")
 
 
@@ -55,7 +56,8 @@ def push(stage, alice, product, base, new, delta):
 def measure(stage, case, base, new):
     count = DELTA_COUNT if case == "delta" else FULL_COUNT
     server = stage.nginx()
-    broker = stage.broker(other_topics="allow", source=f"https://localhost:{server.port}")
+    broker = stage.broker(other_topics="allow", max_concurrent=PLACES,
+                          source=f"https://localhost:{server.port}")
     server.serve(broker.store / "blobs")
     alice = stage.alice(broker)
     product = stage.product(alice, count)

@@ -49,9 +49,52 @@ static void the_budget_holds_for_all_together(void **state)
 	(void)state;
 	assert_int_equal(admit("d1", 8, 1000), 8);
 	assert_int_equal(admit("d2", 5, 1000), 5);
-	assert_int_equal(admit("d3", 8, 1000), 3);
-	assert_int_equal(admit("d4", 8, 1000), 0);
+	assert_int_equal(admit("d3", 3, 1000), 3);
+	assert_int_equal(admit("d4", 1, 1000), 0);
 	assert_int_equal(delivery.young, 16);
+}
+
+static void nobody_is_given_a_crumb_unless_he_has_waited_long(void **state)
+{
+	(void)state;
+	assert_int_equal(admit("d1", 8, 1000), 8);
+	assert_int_equal(admit("d2", 5, 1000), 5);
+	for (unsigned i = 0; i < DELIVERY_PATIENCE; i++)
+		assert_int_equal(admit("d3", 4, 1000), 0);
+	assert_int_equal(admit("d4", 3, 1000), 3);
+	delivery_forget(&delivery, "d4");
+	assert_int_equal(admit("d3", 4, 1000), 3);
+}
+
+static void the_more_are_served_the_later_a_waiting_one_shall_ask_again(void **state)
+{
+	uint32_t wait_ms, few, many;
+	char name[8];
+
+	(void)state;
+	delivery_admit(&delivery, "d1", 8, 1000, &wait_ms);
+	delivery_admit(&delivery, "d2", 8, 1000, &wait_ms);
+	assert_int_equal(delivery_admit(&delivery, "d3", 8, 1000, &few), 0);
+	assert_in_range(few, 1, 100);
+	for (unsigned i = 4; i < 2000; i++) {
+		snprintf(name, sizeof(name), "d%u", i);
+		assert_int_equal(delivery_admit(&delivery, name, 8, 1000, &many), 0);
+	}
+	assert_in_range(many, 1900, 4100);
+}
+
+static void a_fast_device_that_steps_back_keeps_nobody_waiting(void **state)
+{
+	uint32_t wait_ms;
+
+	(void)state;
+	delivery.budget = (struct delivery_budget){.young = 8, .all = 8};
+	assert_int_equal(admit("d1", 4, 1000), 4);
+	assert_int_equal(admit("d2", 4, 1000), 4);
+	assert_int_equal(admit("d3", 4, 1000), 0);
+	for (uint64_t now_ms = 1002; delivery_admit(&delivery, "d1", 2, now_ms, &wait_ms);)
+		now_ms += 2;
+	assert_int_equal(admit("d3", 4, 1200), 4);
 }
 
 static void what_slow_devices_have_not_drained_counts_against_memory_only(void **state)
@@ -124,6 +167,13 @@ int main(void)
 						set_up, tear_down),
 		cmocka_unit_test_setup_teardown(more_than_a_window_is_never_granted, set_up,
 						tear_down),
+		cmocka_unit_test_setup_teardown(
+			nobody_is_given_a_crumb_unless_he_has_waited_long, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+			the_more_are_served_the_later_a_waiting_one_shall_ask_again, set_up,
+			tear_down),
+		cmocka_unit_test_setup_teardown(
+			a_fast_device_that_steps_back_keeps_nobody_waiting, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(the_budget_holds_for_all_together, set_up,
 						tear_down),
 		cmocka_unit_test_setup_teardown(
