@@ -8,7 +8,7 @@ from harness.nginx import Reference
 from harness.process import eventually
 
 MIB = 1 << 20
-SIZE_MIB = int(os.environ.get("OTA_IMAGE_MIB", "6"))  # of the lossy one
+SIZE_MIB = int(os.environ.get("OTA_IMAGE_MIB", "4"))  # of the lossy one
 
 
 def update_of(alice, device="d1"):
