@@ -250,8 +250,11 @@ static enum ota_err begin_zero(struct pack_reader *reader, struct ota_why *why)
 	return err;
 }
 
+/* One decoder at a time: together they would take more memory than a reader should. */
 static enum ota_err begin_zstd(struct pack_reader *reader, struct ota_why *why)
 {
+	pack_delta_free(reader->delta);
+	reader->delta = NULL;
 	if (!reader->zstd) {
 		unsigned window = pack_window_log_max(reader->header.segment_size);
 		reader->zstd = ZSTD_createDCtx();
@@ -276,6 +279,8 @@ enum ota_err pack_reader_begin(struct pack_reader *reader, uint32_t group, struc
 	case PACK_ZSTD:
 		return begin_zstd(reader, why);
 	case PACK_DELTA:
+		ZSTD_freeDCtx(reader->zstd);
+		reader->zstd = NULL;
 		if (!reader->delta) {
 			enum ota_err err = pack_delta_new(&reader->delta, why);
 			if (err)
