@@ -33,10 +33,16 @@ class Island:
         agent.command = [*self.inside, "unshare", "--mount", "sh", "-c",
                          'mount --bind "$0" /etc/hosts && exec "$@"', str(hosts), *agent.command]
 
-    @staticmethod
-    def is_possible():
-        return os.geteuid() == 0 and os.path.exists("/usr/sbin/ip") and subprocess.run(
-            ["unshare", "--net", "true"], capture_output=True).returncode == 0
+    @classmethod
+    def is_possible(cls):
+        """Root alone is not enough: in a chroot, say, `ip -n` cannot make its mounts its own."""
+        if os.geteuid() != 0 or not os.path.exists("/usr/sbin/ip"):
+            return False
+        try:
+            cls(0).close()
+        except subprocess.CalledProcessError:
+            return False
+        return True
 
     @staticmethod
     def _ip(*words):
