@@ -135,6 +135,8 @@ enum ota_err record_open(struct record *record, const struct disk *disk, const c
 	if (size > RECORD_PAYLOAD_MAX || offset % RECORD_BLOCK || offset > (1u << 30))
 		return ota_fail(why, OTA_INTERNAL, "the record '%s' has a wrong size or offset",
 				path);
+	if (!text_copy(opening.path, sizeof(opening.path), path))
+		return ota_fail(why, OTA_TOO_LARGE, "the record's path '%s'", path);
 	opening.file = record_open_file(&opening, path);
 	if (opening.file == -ENOENT) {
 		enum ota_err err = record_make(disk, path, offset, magic, payload, size, why);
@@ -201,17 +203,40 @@ enum ota_err record_reread(struct record *record, void *payload, enum record_fou
 	return OTA_OK;
 }
 
+/* What could only be read may be mounted for writing again. What was read meanwhile may have
+ * been in the cache only. */
+static enum ota_err record_reopen(struct record *record, struct ota_why *why)
+{
+	const struct disk *disk = record->disk;
+	int file = disk->open(disk->ctx, record->path, O_RDWR, 0);
+
+	if (file < 0)
+		return ota_fail_errno(why, OTA_IO_ERROR, -file, "the record is read-only");
+	enum ota_err err = disk_sync(disk, file, why);
+	if (!err)
+		err = disk_sync_parent(disk, record->path, why);
+	if (err) {
+		disk->close(disk->ctx, file);
+		return err;
+	}
+	disk->close(disk->ctx, record->file);
+	record->file = file;
+	record->writable = true;
+	return OTA_OK;
+}
+
 enum ota_err record_write(struct record *record, const void *payload, struct ota_why *why)
 {
 	uint8_t block[RECORD_BLOCK];
 	unsigned copy = record->newest == 0 ? 1 : 0;
+	enum ota_err err = record->writable ? OTA_OK : record_reopen(record, why);
 
-	if (!record->writable)
-		return ota_fail_errno(why, OTA_IO_ERROR, EROFS, "the record is read-only");
+	if (err)
+		return err;
 	block_make(block, record->magic, record->written + 1, payload, record->size);
 	record->written++;
-	enum ota_err err = disk_write(record->disk, record->file, block, sizeof(block),
-				      record->offset + copy * RECORD_BLOCK, why);
+	err = disk_write(record->disk, record->file, block, sizeof(block),
+			 record->offset + copy * RECORD_BLOCK, why);
 	if (!err)
 		err = disk_sync(record->disk, record->file, why);
 	if (err)

@@ -15,6 +15,7 @@
 
 struct record {
 	const struct disk *disk;
+	char path[DISK_PATH_SIZE];
 	int file; /* -1: not open */
 	uint32_t magic;
 	uint32_t size;	  /* of the payload; fixed per kind of record */
@@ -34,7 +35,7 @@ enum record_found {
 /* Opens the record of this magic at this offset of a file, which is made when it is not there,
  * or of a raw partition. payload (size bytes) comes in with the value of a new record and goes
  * out with the newest whole copy. Where only reading is allowed it is opened for that, and
- * record_write() fails. */
+ * record_write() fails until writing is allowed again. */
 enum ota_err record_open(struct record *record, const struct disk *disk, const char *path,
 			 uint64_t offset, uint32_t magic, void *payload, uint32_t size,
 			 enum record_found *ret_found, struct ota_why *why) OTA_CHECKED;

@@ -212,7 +212,7 @@ static int open_read_only(void *ctx, const char *path, int flags, mode_t mode)
 					       : -EROFS;
 }
 
-static void a_read_only_record_is_read_and_not_written(void **state)
+static void a_read_only_record_is_read_and_written_once_it_may_be(void **state)
 {
 	struct disk disk = *disk_posix();
 	struct record record;
@@ -227,6 +227,13 @@ static void a_read_only_record_is_read_and_not_written(void **state)
 	assert_int_equal(value, 4);
 	assert_int_equal(record_write(&record, &value, &why), OTA_IO_ERROR);
 	assert_int_equal(why.detail, EROFS);
+	disk.open = disk_posix()->open; /* mounted for writing again */
+	value = 5;
+	assert_ok(record_write(&record, &value, &why), why);
+	record_done(&record);
+	value = 0;
+	assert_int_equal(open_record(&record, &disk, *state, &value), RECORD_FOUND);
+	assert_int_equal(value, 5);
 	record_done(&record);
 }
 
@@ -256,7 +263,7 @@ int main(void)
 		IN_PLACE(failed_writes_never_touch_the_good_copy),
 		IN_PLACE(the_sequence_goes_on_behind_a_failed_write),
 		IN_PLACE(a_raw_place_is_used_at_its_offset),
-		IN_PLACE(a_read_only_record_is_read_and_not_written),
+		IN_PLACE(a_read_only_record_is_read_and_written_once_it_may_be),
 		cmocka_unit_test(the_checksum_is_castagnolis),
 	};
 
