@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from harness.firmware import Image, filler, sha256
+from harness.manager import update_of, wait_state
 from harness.nginx import Reference
 from harness.process import eventually
 from harness.relay import Relay
@@ -25,15 +26,6 @@ def nginx(directory, pki, closing):
 @pytest.fixture
 def broker(brokers, nginx):
     return brokers(options={"source": nginx.url}).start()
-
-
-def update_of(alice, device="d1"):
-    return alice.ask("device.show", {"device": device}).get("update", {})
-
-
-def wait_state(alice, agent, state, seconds=60):
-    eventually(lambda: update_of(alice, agent.device).get("state") == state, seconds,
-               lambda: f"{state}, but {update_of(alice, agent.device)}\n{agent.tail(60)}")
 
 
 @pytest.fixture

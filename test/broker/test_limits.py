@@ -11,6 +11,7 @@ from harness import clock
 from harness.agent import Agent
 from harness.broker import Broker
 from harness.firmware import Image, filler
+from harness.manager import update_of
 from harness.process import eventually
 from harness.standin import StandIn
 from pki import Pki
@@ -23,10 +24,6 @@ NEW_SIZE = 700_000
 def one_broker(suite):
     if suite != "bookworm":
         pytest.skip("one broker is enough for the agent's own limits")
-
-
-def update_of(alice, device="d1"):
-    return alice.ask("device.show", {"device": device}).get("update", {})
 
 
 def wait_final(alice, agent, seconds=60):

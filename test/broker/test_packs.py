@@ -6,6 +6,7 @@ import pytest
 from harness import agent as agents_of
 from harness.broker import Broker
 from harness.firmware import Image
+from harness.manager import update_of, wait_state
 from harness.process import eventually
 from harness.standin import StandIn
 
@@ -61,15 +62,6 @@ class Packs:
 @pytest.fixture
 def packs(otactl, broker, alice, trust, product):
     return Packs(otactl, broker, alice, trust, product)
-
-
-def update_of(alice, device="d1"):
-    return alice.ask("device.show", {"device": device}).get("update", {})
-
-
-def wait_state(alice, agent, state, seconds=60):
-    eventually(lambda: update_of(alice, agent.device).get("state") == state, seconds,
-               lambda: f"{state}, but {update_of(alice, agent.device)}\n{agent.tail(60)}")
 
 
 @pytest.fixture

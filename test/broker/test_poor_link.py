@@ -3,21 +3,13 @@ import os
 
 import pytest
 from harness.firmware import Image, filler
+from harness.manager import update_of, wait_state
 from harness.mqtt_tap import MqttTap
 from harness.nginx import Reference
 from harness.process import eventually
 
 MIB = 1 << 20
 SIZE_MIB = int(os.environ.get("OTA_IMAGE_MIB", "4"))  # of the lossy one
-
-
-def update_of(alice, device="d1"):
-    return alice.ask("device.show", {"device": device}).get("update", {})
-
-
-def wait_state(alice, agent, state, seconds=60):
-    eventually(lambda: update_of(alice, agent.device).get("state") == state, seconds,
-               lambda: f"{state}, but {update_of(alice, agent.device)}\n{agent.tail(60)}")
 
 
 @pytest.fixture

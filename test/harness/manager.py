@@ -5,6 +5,7 @@ import uuid
 
 from .client import Client
 from .firmware import Image, sha256
+from .process import eventually
 
 
 class CommandError(Exception):
@@ -109,3 +110,14 @@ class Manager(Client):
         if override:
             args["override"] = True
         return self.ask("release.create", args, 30)
+
+
+def update_of(alice, device="d1"):
+    """The device's update in hand, or its last one; {} without."""
+    return alice.ask("device.show", {"device": device}).get("update", {})
+
+
+def wait_state(alice, agent, state, seconds=60):
+    """Until the plugin knows the agent's update to be in this state."""
+    eventually(lambda: update_of(alice, agent.device).get("state") == state, seconds,
+               lambda: f"{state}, but {update_of(alice, agent.device)}\n{agent.tail(60)}")
