@@ -121,7 +121,7 @@ def test_a_canceled_download_stops_and_says_so(agents, plugin):
 
 
 def test_what_is_in_the_slot_already_is_not_fetched_again(agents, plugin):
-    agents(settings={"health_command": "/bin/false", "health_timeout": "500ms"}).start()
+    agents(settings={"health_command": "/bin/false", "health_timeout": places.patient(0.5)}).start()
     plugin.wait_hello("d1")
     new = image("2.0", 2_000_000)
     plugin.offer("d1", new, 1)

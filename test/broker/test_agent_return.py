@@ -4,6 +4,7 @@ import os
 import time
 
 import pytest
+from harness import places
 from harness.agent import Machine
 from harness.firmware import Image
 from harness.process import eventually
@@ -23,7 +24,7 @@ def rolled_back(plugin, agent, name, seconds=60, number=1):
 
 def test_a_version_that_is_not_healthy_is_reverted_with_its_evidence(agents, plugin):
     agent = agents(settings={"health_command": "sh -c 'exit 3'",
-                             "health_timeout": "1s"}).start()
+                             "health_timeout": places.patient(0.5)}).start()
     plugin.wait_hello("d1")
     plugin.offer("d1", image("2.0"), 1)
     report = rolled_back(plugin, agent, "health_check_failed")
@@ -126,8 +127,7 @@ def test_the_application_is_not_touched_before_the_switch_it_allowed(agents, plu
 
 @pytest.fixture
 def machine(agents):
-    made = agents(settings={"confirm_timeout": "10s"})
-    return Machine(made, 1 << 20)
+    return Machine(agents(), 1 << 20)
 
 
 def test_a_block_slot_is_updated_through_a_boot_selector(machine, plugin):
@@ -163,7 +163,7 @@ def test_a_system_that_never_comes_up_is_left_after_three_boots(machine, plugin)
 
 def test_a_block_version_that_is_not_healthy_is_reverted(machine, plugin):
     agent = machine.agent
-    agent.configure(health_command="/bin/false", health_timeout="1s")
+    agent.configure(health_command="/bin/false", health_timeout=places.patient(0.5))
     machine.boot()
     plugin.wait_hello("d1")
     plugin.offer("d1", image("2.0"), 1)
@@ -175,7 +175,8 @@ def test_a_block_version_that_is_not_healthy_is_reverted(machine, plugin):
 
 
 def test_a_release_that_was_reverted_three_times_sits_out(agents, plugin):
-    agent = agents(settings={"health_command": "/bin/false", "health_timeout": "300ms"}).start()
+    agent = agents(settings={"health_command": "/bin/false",
+                             "health_timeout": places.patient(0.5)}).start()
     plugin.wait_hello("d1")
     new = image("2.0", 200_000)
     for attempt in range(1, 4):

@@ -47,7 +47,7 @@ def agent(agents, gateway):
     made = agents(settings={
         "slot": "exec", "slot_class": "sensor radio", "slot_program": gateway.program,
         "slot_a": None, "slot_b": None, "current_link": None, "command": None,
-        "restart_command": None, "confirm_timeout": "10s"})
+        "restart_command": None})
     made.environment = {"GATEWAY_DIR": str(gateway.directory), "GATEWAY_FLASH": str(gateway.flash)}
     return made
 
@@ -95,7 +95,7 @@ def test_when_the_second_does_not_take_its_image_the_first_gets_its_old_one_back
 
 
 def test_a_firmware_that_is_not_healthy_is_taken_back_from_all(agent, gateway, plugin, trust):
-    agent.configure(health_command="/bin/false", health_timeout="3s")
+    agent.configure(health_command="/bin/false", health_timeout=places.patient(0.5))
     agent.start()
     plugin.wait_hello("d1")
     new = offer(plugin, trust, "2.0", 1)

@@ -24,7 +24,7 @@ except ConnectionError:
 
 @pytest.fixture
 def machine(agents):
-    return Machine(agents(settings={"confirm_timeout": "20s"}), 2 << 20)
+    return Machine(agents(), 2 << 20)
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def test_an_agent_as_nobody_updates_partitions_that_only_root_may_write(machine,
 
 def test_a_version_that_is_not_healthy_is_reverted_through_it(machine, writer, plugin):
     agent, writer = machine.agent, writer.start()
-    agent.configure(health_command="/bin/false", health_timeout="1s")
+    agent.configure(health_command="/bin/false", health_timeout=places.patient(0.5))
     machine.boot()
     plugin.wait_hello("d1")
     plugin.offer("d1", image("2.0"), 1)

@@ -1,4 +1,5 @@
 """One real update, end to end: manager, plugin in a real Mosquitto, real agent."""
+from harness import places
 from harness.firmware import Image, filler
 from harness.process import eventually
 
@@ -32,7 +33,7 @@ def test_an_agent_fetches_installs_proves_and_is_granted_a_version(alice, agents
 def test_a_version_that_fails_its_health_check_is_rolled_back_with_its_evidence(
         alice, agents, trust, product):
     agent = agents("d1", settings={"health_command": "/bin/sh -c 'exit 3'",
-                                   "health_timeout": "1s"}).start()
+                                   "health_timeout": places.patient(0.5)}).start()
     envelope = alice.push(trust, image_of(product, "2.0"))
     alice.release(trust, envelope, product, mode="fast")
     wait_state(alice, agent, "rolled_back")

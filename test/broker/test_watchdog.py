@@ -60,8 +60,8 @@ def test_an_agent_that_is_killed_leaves_it_running(agents, plugin, watchdog):
 
 
 def test_it_runs_from_the_boot_of_a_version_on_trial_to_its_commit(agents, plugin, watchdog):
-    machine = Machine(agents(settings={"confirm_timeout": "20s", "watchdog": watchdog.path,
-                                       "watchdog_timeout": "1s"}), 1 << 20)
+    machine = Machine(agents(settings={"watchdog": watchdog.path, "watchdog_timeout": "1s"}),
+                      1 << 20)
     agent = machine.agent
     machine.boot()
     plugin.wait_hello("d1")

@@ -45,7 +45,7 @@ class Agent(Process):
             "slot_class": "main", "slot_a": self.slot_a, "slot_b": self.slot_b,
             "current_link": self.current, "command": "/bin/sleep 1000000",
             "factory_version": self.image.version, "factory_security_version": 1,
-            "probation": "200ms", "confirm_timeout": "30s", "stop_timeout": "2s",
+            "probation": "200ms", "confirm_timeout": places.patient(30), "stop_timeout": "2s",
             "reconnect_min": "50ms", "reconnect_max": "1s", "https": "false",
             "log_level": "debug", **self.settings}
         self.config_path.write_text("".join(f"{key} = {value}\n" for key, value in lines.items()

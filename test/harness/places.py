@@ -13,6 +13,12 @@ SUITES = ("bookworm", "trixie", "sid")
 # A loaded machine with sanitizers is slow: every deadline of a test is multiplied by this.
 PATIENCE = float(os.environ.get("OTA_TEST_PATIENCE", "1"))
 
+
+def patient(seconds):
+    """So long, on a machine like this one, as a setting of a program under test."""
+    return f"{round(seconds * PATIENCE * 1000)}ms"
+
+
 sys.path.insert(0, str(TREE / "certs"))
 
 
