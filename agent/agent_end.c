@@ -30,15 +30,24 @@ static enum ota_err end_succeeded(struct agent *agent, struct ota_why *why)
 		   : agent_report(agent, UPDATE_SUCCEEDED, KEEP_FINAL, NULL, NULL, NULL, why);
 }
 
+/* What an update's end was told of must not start any more: an arm that failed half-way, or a
+ * trial whose start could not be counted, so that the old version runs with tries left. */
+static enum ota_err disarm(struct agent *agent, const struct boot_state *boot,
+			   struct ota_why *why)
+{
+	if (boot->phase != BOOT_ARMED && boot->phase != BOOT_TRYING)
+		return OTA_OK;
+	return agent->parts.slots->revert(agent->parts.slots->ctx, why);
+}
+
 static enum ota_err end_failed(struct agent *agent, struct ota_why *why)
 {
 	AUTO_FREE char *log = logbook_tail(agent->log, MESSAGE_LOG_MAX);
 	struct boot_state boot;
 
-	/* An arm that failed half-way must not start anything. */
 	enum ota_err err = agent->parts.slots->state(agent->parts.slots->ctx, &boot, why);
-	if (!err && boot.phase == BOOT_ARMED)
-		err = agent->parts.slots->revert(agent->parts.slots->ctx, why);
+	if (!err)
+		err = disarm(agent, &boot, why);
 	if (err)
 		return err;
 	return agent_report(agent, UPDATE_FAILED, KEEP_FINAL, &agent->failure, log, NULL, why);
@@ -129,10 +138,13 @@ static enum ota_err end_rolled_back(struct agent *agent, struct ota_why *why)
 				  evidence.attempt == entry->attempt;
 	gather_cause(agent, &boot, &evidence, has_evidence);
 	log = logbook_tail(agent->log, MESSAGE_LOG_MAX);
-	err = agent_report(
-		agent, UPDATE_ROLLED_BACK, KEEP_FINAL, &agent->failure,
-		has_evidence && evidence.log && strlen(evidence.log) > 0 ? evidence.log : log,
-		NULL, why);
+	err = disarm(agent, &boot, why);
+	if (!err)
+		err = agent_report(agent, UPDATE_ROLLED_BACK, KEEP_FINAL, &agent->failure,
+				   has_evidence && evidence.log && strlen(evidence.log) > 0
+					   ? evidence.log
+					   : log,
+				   NULL, why);
 	agent_evidence_done(&evidence);
 	if (!err)
 		err = keep_remove(agent->keep, KEEP_EVIDENCE, why);

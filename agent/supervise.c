@@ -275,6 +275,7 @@ static enum ota_err start(struct supervise *supervise, struct ota_why *why)
 {
 	const struct slots *slots = supervise->options.slots;
 	AUTO(program_done) struct program_line line = {0};
+	struct runner_event unnoted = {.kind = RUNNER_EXITED}; /* what boot() could not do */
 	AUTO_CLOSE int lock = -1;
 	char path[DISK_PATH_SIZE];
 	enum ota_err err = open_lock(supervise, &lock, why);
@@ -287,14 +288,18 @@ static enum ota_err start(struct supervise *supervise, struct ota_why *why)
 	err = slots->boot(slots->ctx, &supervise->slot, why);
 	if (err)
 		return err;
+	unnoted.why = *why;
 	if (!slots->path(slots->ctx, supervise->slot, 0, path, sizeof(path)))
 		return ota_fail(why, OTA_SLOT_ERROR, "the slot has no path to start from");
 	err = program_parse(supervise->options.command, path, &line, why);
 	if (!err)
 		err = spawn(supervise, &line, lock, why);
-	if (!err)
-		put_started(supervise, false);
-	return err;
+	if (err)
+		return err;
+	if (unnoted.why.err)
+		put_event(supervise, &unnoted);
+	put_started(supervise, false);
+	return OTA_OK;
 }
 
 static void try_start(struct supervise *supervise)

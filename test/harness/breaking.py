@@ -195,9 +195,21 @@ def count_calls(stage, story, what):
 
 
 def play_all(stage, points, check):
-    """`points` are (story, what, when); their outcomes in the same order."""
-    with ThreadPoolExecutor(8 if len(points) < 200 else 20) as pool:
-        return list(pool.map(lambda point: play(stage, *point, check), points))
+    """`points` are (story, what, when). Their outcomes in the same order; those that went wrong
+    are all told together, at the end."""
+    wrong = []
+
+    def one(point):
+        try:
+            return play(stage, *point, check)
+        except AssertionError as fault:
+            wrong.append(f"{point}: {fault}")
+            return None
+
+    with ThreadPoolExecutor(8 if len(points) < 200 else 32) as pool:
+        outcomes = list(pool.map(one, points))
+    assert not wrong, f"{len(wrong)} of {len(points)} points:\n\n" + "\n\n".join(wrong)
+    return outcomes
 
 
 def share(points, most, number=0, of=1):
