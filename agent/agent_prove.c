@@ -147,6 +147,7 @@ void agent_stop_check(struct agent *agent)
 	if (agent->check_runs && host->check_stop)
 		host->check_stop(host->ctx);
 	agent->check_runs = false;
+	agent->check_due_ms = 0; /* the pause was for the version that was checked */
 	agent->health = TRIAL_HEALTH_UNKNOWN;
 }
 

@@ -5,42 +5,22 @@ import subprocess
 import time
 
 import pytest
-from harness import agent as agents_of
 from harness import places
-from harness.broker import Broker
 from harness.firmware import Image, filler
 from harness.process import eventually
-from harness.standin import StandIn
+from harness.stock import agents, plugin, stock  # noqa: F401
 
 MIB = 1 << 20
 SIZE_MIB = int(os.environ.get("OTA_IMAGE_MIB", "48"))
 # Shared libraries counted; ASan's shadow is not the agent's memory.
 RESIDENT_MAX = 8 * MIB
 PROGRAM_MAX = 300 << 10
-OLD = Image("thermo", "1.0", filler(200_000, 1))
 APPLICATION = """import os, sys, time
 with open(sys.argv[1], "a", buffering=1) as log:
     while True:
         log.write(f"{os.getpid()} {time.monotonic():.4f}\\n")
         time.sleep(0.02)
 """
-
-
-@pytest.fixture
-def stock(suite, directory, pki, closing):
-    return closing.keep(Broker(suite, directory / "broker", pki, plugin=None, quiet=True)).start()
-
-
-@pytest.fixture
-def plugin(stock, trust, closing):
-    return closing.keep(StandIn(stock, trust)).connect()
-
-
-@pytest.fixture
-def agents(stock, directory, trust, closing):
-    def make(name, **how):
-        return closing.keep(agents_of.Agent(stock, name, directory / name, trust, OLD, **how))
-    return make
 
 
 def test_memory_stays_bounded_however_large_the_image_is(agents, plugin):

@@ -52,16 +52,8 @@ def test_an_agent_as_nobody_updates_partitions_that_only_root_may_write(machine,
 
 
 def test_a_version_that_is_not_healthy_is_reverted_through_it(machine, writer, plugin):
-    agent, writer = machine.agent, writer.start()
-    agent.configure(health_command="/bin/false", health_timeout=places.patient(0.5))
-    machine.boot()
-    plugin.wait_hello("d1")
-    plugin.offer("d1", image("2.0"), 1)
-    plugin.wait_report("d1", "restarting", 1)
-    assert machine.restarts() == str(agent.slot_b)
-    assert machine.restarts() == str(agent.slot_a)
-    report = plugin.wait_report("d1", "rolled_back", 1)
-    assert report["error"]["name"] == "health_check_failed"
+    writer.start()
+    machine.reverts_what_is_not_healthy(plugin, image("2.0"))
 
 
 def test_an_attempt_whose_writer_was_killed_is_tried_again_and_succeeds(machine, writer, plugin):

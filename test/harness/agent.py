@@ -4,7 +4,6 @@ import os
 import pwd
 import shutil
 import subprocess
-import time
 
 from . import places
 from .process import Process, eventually
@@ -76,10 +75,12 @@ class Machine:
 
     def __init__(self, agent, size):
         self.agent = agent
+        self.asked = agent.directory / "restart-asked"
         for path in (agent.slot_a, agent.slot_b):
             with open(path, "r+b" if path.exists() else "w+b") as partition:
                 partition.truncate(size)
-        agent.configure(slot="block", command=None, current_link=None, restart_command="true")
+        agent.configure(slot="block", command=None, current_link=None,
+                        restart_command=f"touch {self.asked}")
 
     def boot(self):
         """Power on: the boot selector decides, the system's agent starts."""
@@ -92,15 +93,28 @@ class Machine:
                               check=True, capture_output=True, text=True,
                               env={**os.environ, "ASAN_OPTIONS": "detect_leaks=0"}).stdout.strip()
 
-    def restarts(self):
-        """Waits for the restart that the agent asks for, and does it."""
-        self.agent.wait_log("restarting|the new version failed its trial", 30, self.seen)
-        time.sleep(0.3)
+    def halts(self):
+        """Waits for the restart that the agent asks for; what runs is ended by it."""
+        eventually(self.asked.exists, 30, self.agent.tail)
         self.agent.kill()
-        self.seen = len(self.agent.log())
+        self.asked.unlink()
+
+    def restarts(self):
+        """The same, and the machine is up again: the slot that was booted."""
+        self.halts()
         return self.boot()
 
-    seen = 0
+    def reverts_what_is_not_healthy(self, plugin, image):
+        """A version that fails its health check is booted, and the old one after it."""
+        self.agent.configure(health_command="/bin/false", health_timeout=places.patient(0.5))
+        self.boot()
+        plugin.wait_hello("d1")
+        plugin.offer("d1", image, 1)
+        plugin.wait_report("d1", "restarting", 1)
+        assert self.restarts() == str(self.agent.slot_b)
+        assert self.restarts() == str(self.agent.slot_a)
+        report = plugin.wait_report("d1", "rolled_back", 1)
+        assert report["error"]["name"] == "health_check_failed"
 
 
 class SlotWriter(Process):
