@@ -9,7 +9,7 @@ import errno
 import os
 
 import pytest
-from harness import breaking
+from harness import breaking, places
 from harness.broker import Broker
 
 FAULTS = int(os.environ.get("OTA_FAULTS", "12"))
@@ -23,7 +23,7 @@ STORAGE = {errno.ENOSPC: ("insufficient_storage",), errno.EDQUOT: ("insufficient
 def plain_build(suite):
     if suite != "bookworm":
         pytest.skip("one broker is enough for the agent's own calls")
-    if os.environ.get("OTA_SANITIZED") == "1":
+    if places.SANITIZED:
         pytest.skip("a sanitizer is in the place of the breaker")
 
 

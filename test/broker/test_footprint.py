@@ -38,11 +38,11 @@ def test_memory_stays_bounded_however_large_the_image_is(agents, plugin):
           f"{cpu / SIZE_MIB * 1024:.2f} CPU-s/GiB; resident {before / MIB:.1f} MiB before, "
           f"peak {peak / MIB:.1f} MiB, of them {agent.private_bytes() / MIB:.1f} MiB its own now")
     plugin.wait_report("d1", "succeeded", 1, seconds=60)
-    if os.environ.get("OTA_SANITIZED") != "1":
+    if not places.SANITIZED:
         assert peak <= RESIDENT_MAX, f"peak {peak / MIB:.1f} MiB"
 
 
-@pytest.mark.skipif(os.environ.get("OTA_SANITIZED") == "1", reason="a sanitizer's code is in it")
+@pytest.mark.skipif(places.SANITIZED, reason="a sanitizer's code is in it")
 @pytest.mark.skipif("OTA_AGENT" in os.environ, reason="its libraries are in it")
 def test_the_program_is_small(directory):
     stripped = directory / "stripped"

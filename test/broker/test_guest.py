@@ -5,7 +5,7 @@ import os
 import time
 
 import pytest
-from harness import guest, uboot
+from harness import guest, places, uboot
 from harness.process import eventually
 
 FINAL = ("succeeded", "rolled_back", "failed", "rejected")
@@ -18,7 +18,7 @@ WHOLE = pytest.mark.skipif("OTA_GUEST_CUTS" not in os.environ, reason="run by ./
 def machines(broker, alice, product, directory, trust, closing, suite):
     if not guest.parts():
         pytest.skip("no virtual machine: ./dev guest")
-    if os.environ.get("OTA_SANITIZED") == "1":
+    if places.SANITIZED:
         pytest.skip("the machine is too small for a sanitizer")
     if suite != "bookworm":
         pytest.skip("one broker is enough for the machine's own boots")

@@ -4,7 +4,7 @@ import re
 import threading
 import time
 
-from harness import liar
+from harness import liar, places
 from harness.firmware import Image, filler
 from harness.liar import Liar
 from harness.process import eventually
@@ -13,7 +13,7 @@ from pki import Pki
 
 NEW = Image("thermo", "2.0", filler(3_000_000, 12))
 PAGE = 4096
-BULK = {"https": "true", "https_threshold": "64k", "https_timeout": "4s"}
+BULK = {"https": "true", "https_threshold": "64k", "https_timeout": places.patient(2)}
 
 REFUSED, LOST = "chunk_refused", "connection_lost"
 # what the server does, the error that the device reports of it, its words; None: it is good enough.

@@ -29,7 +29,7 @@ def ends_as_if_nothing_had_happened(outcome, text):
     assert outcome.status in (None, -9), text  # None: it struck after the end, or not at all
 
 
-@pytest.mark.skipif(os.environ.get("OTA_SANITIZED") == "1",
+@pytest.mark.skipif(places.SANITIZED,
                     reason="a sanitizer is in the place of the breaker")
 def test_an_agent_that_is_killed_at_any_call_ends_its_update_well(stage):
     counts = {story: breaking.count_calls(stage, story, "kill-before")

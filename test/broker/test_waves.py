@@ -4,15 +4,16 @@ import json
 import os
 import time
 
+from harness import places
 from harness.firmware import Image, filler
 
 # The acceptance run sets 500 devices, 10 kills and 100 releases.
 DEVICES = int(os.environ.get("OTA_DEVICES", "150"))
 KILLS = int(os.environ.get("OTA_KILLS", "1"))
-SILENCE_S = 6 * float(os.environ.get("OTA_TEST_PATIENCE", "1"))
+SILENCE_S = 6 * places.PATIENCE
 RELEASES = int(os.environ.get("OTA_RELEASES", "20"))
-CALLBACK_P99_US = 1_000 * (5 if os.environ.get("OTA_SANITIZED") == "1" else 1)
-CALLBACK_MAX_US = 20_000 * (5 if os.environ.get("OTA_SANITIZED") == "1" else 1)
+CALLBACK_P99_US = 1_000 * (5 if places.SANITIZED else 1)
+CALLBACK_MAX_US = 20_000 * (5 if places.SANITIZED else 1)
 WAVES = [{"share": 100}, {"share": 1000}, {"share": 10000}]
 
 
@@ -179,7 +180,7 @@ def test_standard_turns_fast_at_its_deadline(alice, devices, trust, product):
         time.sleep(0.1)
     for device in fleet:
         device.wait_offer()
-    assert time.time() < deadline + 3 * float(os.environ.get("OTA_TEST_PATIENCE", "1"))
+    assert time.time() < deadline + 3 * places.PATIENCE
 
 
 def test_the_hold_of_a_crashed_application_ends_with_its_lease(alice, devices, trust, product):

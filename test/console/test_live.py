@@ -142,11 +142,15 @@ def test_failed_logins_lock_out_and_the_others_go_on(consoles, tokens):
 
 
 def test_a_token_that_asks_too_often_is_told_to_wait(consoles, tokens):
-    console = consoles("slow", settings={"rate": 2, "burst": 5})
+    console = consoles("slow", settings={"rate": 1, "burst": 5})
     api = console.api(tokens("viewer"))
-    for _ in range(5):
-        api.good("GET", "/v1/whoami")
-    assert api.refused(429, "rate_limited", "GET", "/v1/whoami").headers["Retry-After"]
+    answers = [api.ask("GET", "/v1/whoami") for _ in range(40)]
+    assert [answer.status for answer in answers[:5]] == [200] * 5
+    refused = [answer for answer in answers if answer.status != 200]
+    assert refused, "40 in less than 35 seconds"
+    for answer in refused:
+        assert (answer.status, answer.json["name"]) == (429, "rate_limited")
+        assert int(answer.headers["Retry-After"]) >= 1
 
 
 def test_health_says_when_the_broker_is_away(console, broker):
@@ -193,4 +197,5 @@ def test_each_change_of_a_fleet_in_motion_is_told_within_a_second(api, alice, br
     waits = sorted(listener.waits)
     print(f"{count} devices, {len(waits)} events: median {waits[len(waits) // 2]} ms, "
           f"longest {waits[-1]} ms")
-    assert waits[-1] < 1000 * places.PATIENCE
+    # sanitizers slow all five programs of the way down, and this is not their measure
+    assert waits[-1] < 1000 * places.PATIENCE * (5 if places.SANITIZED else 1)

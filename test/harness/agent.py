@@ -28,8 +28,7 @@ class Agent(Process):
         self.config_path = directory / "agent.conf"
         self.configure()
         # With the sanitizer's dlopen() between, the program's own search path does not count.
-        environment = {"LD_LIBRARY_PATH": str(places.AGENT.parent)} \
-            if os.environ.get("OTA_SANITIZED") == "1" else {}
+        environment = {"LD_LIBRARY_PATH": str(places.AGENT.parent)} if places.SANITIZED else {}
         super().__init__(f"agent {name}", [places.AGENT, "--config", self.config_path],
                          directory / "agent.log", environment)
 

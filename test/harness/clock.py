@@ -1,14 +1,15 @@
 """Processes whose clock is not ours (libfaketime)."""
-import os
 from pathlib import Path
 
 import pytest
+
+from . import places
 
 LIBRARY = next((path for path in Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1")), None)
 
 
 def _preload(process, **variables):
-    if not LIBRARY or os.environ.get("OTA_SANITIZED") == "1":
+    if not LIBRARY or places.SANITIZED:
         pytest.skip("no libfaketime, or a sanitizer in its place")
     process.environment = {"LD_PRELOAD": str(LIBRARY), "FAKETIME_DONT_RESET": "1", **variables}
     return process

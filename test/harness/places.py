@@ -12,6 +12,8 @@ STATE = Path(os.environ.get("OTA_DEV_DIR", TREE / ".dev"))
 SUITES = ("bookworm", "trixie", "sid")
 # A loaded machine with sanitizers is slow: every deadline of a test is multiplied by this.
 PATIENCE = float(os.environ.get("OTA_TEST_PATIENCE", "1"))
+# Its code and memory are in what is measured.
+SANITIZED = os.environ.get("OTA_SANITIZED") == "1"
 
 
 def patient(seconds):
