@@ -115,8 +115,9 @@ struct agent {
 
 	/* link */
 	bool online, welcomed;
-	bool asked_chunks, awaits;   /* an answer, since silent_ms */
-	uint64_t silent_ms, mute_ms; /* since when, and how long is too long */
+	bool asked_hello, asked_chunks; /* and not answered yet */
+	bool awaits;			/* an answer, since silent_ms */
+	uint64_t silent_ms, mute_ms;	/* since when, and how long is too long */
 	uint64_t hello_due_ms;
 	uint8_t nonce[MESSAGE_NONCE_SIZE];
 	bool nonce_is_trial;

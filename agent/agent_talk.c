@@ -2,6 +2,7 @@
 #include "agent_inside.h"
 
 #include "own.h"
+#include "trial.h"
 
 #include <string.h>
 
@@ -158,6 +159,7 @@ void agent_say_hello(struct agent *agent)
 	if (agent->parts.slots->capacity(agent->parts.slots->ctx, 0, &hello.slot_size, NULL))
 		hello.slot_size = 0;
 	gather_consent(agent, &hello.consent, hello.reason, &hello.lease_s);
+	agent->asked_hello = true;
 	agent->told = hello.consent;
 	agent->told_ms = agent->now_ms;
 	text_copy(agent->told_reason, sizeof(agent->told_reason), hello.reason);
@@ -304,6 +306,7 @@ static void take_welcome(struct agent *agent, const struct control *control)
 		return; /* the answer to an earlier hello */
 	const bool first = !agent->welcomed;
 	agent->welcomed = true;
+	agent->asked_hello = false;
 	agent->broker_time = control->time;
 	agent->broker_time_ms = agent->now_ms;
 	if (first)
@@ -474,23 +477,32 @@ static void take_down(struct agent *agent, const struct link_event *event)
 	}
 }
 
+static uint64_t mute_ms(const struct agent *agent)
+{
+	return agent_state_of(agent) == AGENT_TRIAL
+		       ? trial_mute_ms(agent->parts.settings.confirm_timeout_ms, agent->mute_ms)
+		       : agent->mute_ms;
+}
+
 uint64_t agent_watch_link(struct agent *agent)
 {
-	const bool awaits = agent->online && (!agent->welcomed || agent->asked_chunks ||
+	const bool awaits = agent->online && (agent->asked_hello || agent->asked_chunks ||
 					      agent->keep->report_count > 0);
+	const uint64_t patience_ms = mute_ms(agent);
 
 	if (awaits && !agent->awaits)
 		agent->silent_ms = agent->now_ms;
 	agent->awaits = awaits;
 	if (!awaits)
 		return UINT64_MAX;
-	if (agent->now_ms < agent->silent_ms + agent->mute_ms)
-		return agent->silent_ms + agent->mute_ms - agent->now_ms;
+	if (agent->now_ms < agent->silent_ms + patience_ms)
+		return agent->silent_ms + patience_ms - agent->now_ms;
 	logbook_write(agent->log, LOG_LEVEL_WARNING,
 		      "the broker has not answered for %llu s: connecting anew",
-		      (unsigned long long)(agent->mute_ms / 1000));
-	agent->mute_ms =
-		agent->mute_ms * 2 < AGENT_MUTE_MAX_MS ? agent->mute_ms * 2 : AGENT_MUTE_MAX_MS;
+		      (unsigned long long)(patience_ms / 1000));
+	if (patience_ms == agent->mute_ms)
+		agent->mute_ms = agent->mute_ms * 2 < AGENT_MUTE_MAX_MS ? agent->mute_ms * 2
+									: AGENT_MUTE_MAX_MS;
 	agent->online = agent->welcomed = agent->awaits = false;
 	postbox_online(&agent->postbox, false);
 	agent->parts.link->renew(agent->parts.link->ctx);

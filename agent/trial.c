@@ -62,3 +62,11 @@ enum trial_verdict trial_judge(const struct trial_facts *facts, uint64_t *ret_wa
 	}
 	return unfit(OTA_NO_CONNECTIVITY_AFTER_UPDATE, ret_err);
 }
+
+uint64_t trial_mute_ms(uint64_t confirm_timeout_ms, uint64_t mute_ms)
+{
+	const uint64_t part_ms = confirm_timeout_ms / TRIAL_MUTE_PART;
+	const uint64_t most_ms = part_ms > TRIAL_MUTE_MIN_MS ? part_ms : TRIAL_MUTE_MIN_MS;
+
+	return mute_ms < most_ms ? mute_ms : most_ms;
+}

@@ -14,6 +14,11 @@
  * of five minutes. */
 #define TRIAL_EXTENSION 12u
 
+/* A link that is up and mute, while a version is on trial, is made anew after at most this part
+ * of the confirm time, so that new ones have their chance; sooner than this is no silence. */
+#define TRIAL_MUTE_PART	  4u
+#define TRIAL_MUTE_MIN_MS 5000u
+
 enum trial_health {
 	TRIAL_HEALTH_UNKNOWN = 0, /* not asked yet, or a check runs */
 	TRIAL_HEALTH_GOOD,
@@ -47,3 +52,6 @@ enum trial_verdict {
 /* *ret_wait_ms: at the latest then look again (never 0 with TRIAL_WAIT). */
 enum trial_verdict trial_judge(const struct trial_facts *facts, uint64_t *ret_wait_ms,
 			       enum ota_err *ret_err);
+
+/* How long the link may be mute during a trial; `mute_ms`: outside of one. */
+uint64_t trial_mute_ms(uint64_t confirm_timeout_ms, uint64_t mute_ms);

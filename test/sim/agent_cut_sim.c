@@ -24,6 +24,7 @@ struct agent_scenario {
 	struct sim_order orders[SIM_ORDERS + 1];
 	unsigned ends_with;
 	bool file_slot;
+	uint64_t confirm_ms; /* 0: as by default */
 };
 
 static const struct agent_scenario scenarios[] = {
@@ -51,6 +52,12 @@ static const struct agent_scenario scenarios[] = {
 	 2,
 	 false},
 	{"three updates in a row", TEMPER_GOOD, {{2, 0}, {3, 0}, {2, 0}}, 2, true},
+	{"a link that is mute in the trial",
+	 TEMPER_GOOD,
+	 {{2, SIM_ORDER_MUTE}},
+	 2,
+	 true,
+	 .confirm_ms = 30000},
 };
 
 struct device {
@@ -359,7 +366,9 @@ static bool start_agent(struct device *device, const struct host *host,
 			     .hardware = SIM_HARDWARE,
 			     .factory_version = "1.0",
 			     .factory_security_version = 1,
-			     .confirm_timeout_ms = 300000,
+			     .confirm_timeout_ms = device->scenario->confirm_ms
+							   ? device->scenario->confirm_ms
+							   : 300000,
 			     .health_timeout_ms = 60000},
 		.consent = {.allowed = {true, true, true}},
 		.keep = &device->keep,

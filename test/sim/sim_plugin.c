@@ -251,7 +251,7 @@ static void link_renew(void *ctx)
 {
 	struct sim_plugin *plugin = ctx;
 
-	plugin->up = false;
+	plugin->up = plugin->mute = false;
 }
 
 static bool link_next(void *ctx, struct link_event *ret_event)
@@ -374,6 +374,12 @@ static void take_hello(struct sim_plugin *plugin, const void *payload, size_t le
 
 	if (hello_read(payload, len, &hello, &why)) {
 		broken(plugin, why.text, 0);
+		return;
+	}
+	if (hello.has_trial && !plugin->was_mute &&
+	    plugin->orders[hello.trial.release - 1].event == SIM_ORDER_MUTE) {
+		plugin->mute = plugin->was_mute = true;
+		json_done(&hello_shape, &hello);
 		return;
 	}
 	text_copy(welcome.product, sizeof(welcome.product), SIM_PRODUCT);
@@ -507,6 +513,8 @@ static enum ota_err link_publish(void *ctx, const char *topic, const void *paylo
 	(void)qos;
 	if (!plugin->up)
 		return ota_fail(why, OTA_CONNECTION_LOST, "not connected");
+	if (plugin->mute)
+		return OTA_OK;
 	topic_parse(topic, &parsed);
 	sim_memory_is_ours++;
 	if (parsed.kind == TOPIC_HELLO)
@@ -552,7 +560,7 @@ void sim_plugin_forget(struct sim_plugin *plugin)
 		free(mail);
 	}
 	plugin->last = &plugin->first;
-	plugin->started = plugin->up = false;
+	plugin->started = plugin->up = plugin->mute = false;
 }
 
 void sim_plugin_done(struct sim_plugin *plugin)

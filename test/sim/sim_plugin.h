@@ -17,9 +17,10 @@
 
 enum sim_order_event {
 	SIM_ORDER_UNDISTURBED = 0,
-	SIM_ORDER_SUPERSEDED, /* by the next, after the second chunk */
-	SIM_ORDER_CANCELED,   /* after the second chunk */
-	SIM_ORDER_BROKER_GONE /* while it downloads; it comes back */
+	SIM_ORDER_SUPERSEDED,  /* by the next, after the second chunk */
+	SIM_ORDER_CANCELED,    /* after the second chunk */
+	SIM_ORDER_BROKER_GONE, /* while it downloads; it comes back */
+	SIM_ORDER_MUTE /* in the trial nothing comes through any more, until it connects anew */
 };
 
 struct sim_order {
@@ -45,7 +46,8 @@ struct sim_plugin {
 
 	struct link link;
 	bool started, up, reachable;
-	unsigned gone_for; /* ticks until the broker is back */
+	bool mute, was_mute; /* what the device says is lost */
+	unsigned gone_for;   /* ticks until the broker is back */
 	struct sim_mail *first, **last;
 };
 

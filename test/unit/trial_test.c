@@ -163,9 +163,20 @@ static void a_version_that_fills_the_disk_is_unfit_whatever_else_is_good(void **
 	assert_int_equal(cause_of(facts), OTA_STORAGE_EXHAUSTED);
 }
 
+static void a_mute_link_is_made_anew_in_good_time_before_a_trial_ends(void **state)
+{
+	(void)state;
+	assert_int_equal(trial_mute_ms(300000, 60000), 60000);
+	assert_int_equal(trial_mute_ms(300000, 120000), 75000);
+	assert_int_equal(trial_mute_ms(30000, 60000), 7500);
+	assert_int_equal(trial_mute_ms(1000, 60000), TRIAL_MUTE_MIN_MS);
+	assert_int_equal(trial_mute_ms(1000, 1000), 1000);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_mute_link_is_made_anew_in_good_time_before_a_trial_ends),
 		cmocka_unit_test(a_healthy_connected_version_asks_for_its_grant),
 		cmocka_unit_test(nothing_but_health_and_a_link_asks_for_the_grant),
 		cmocka_unit_test(a_version_that_is_not_healthy_in_time_is_unfit),
