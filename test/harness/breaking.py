@@ -183,10 +183,10 @@ def play(stage, story, what, when, check, last=None):
         assert agent.slot_a.read_bytes() == OLD.bytes, f"{where}: the old version was written to"
         assert outcome.end["version"] == wanted.version, f"{where}: {outcome.end}"
         check(outcome, f"{where} ({outcome.struck}): {outcome.end}\n{agent.tail(80)}")
-        shutil.rmtree(agent.directory, ignore_errors=True)
-        return outcome
     finally:
         cut(agent)
+    shutil.rmtree(agent.directory, ignore_errors=True)
+    return outcome
 
 
 def count_calls(stage, story, what):
