@@ -244,10 +244,11 @@ static void on_connect_failed(void *context, MQTTAsync_failureData5 *data)
 {
 	struct paho *paho = context;
 	struct paho_note *note = new_note(paho, PAHO_CONNECT_FAILED);
+	const MQTTAsync_failureData5 unknown = MQTTAsync_failureData5_initializer;
 
 	if (!note)
 		return;
-	explain_failure(paho, data, &note->why);
+	explain_failure(paho, data ? data : &unknown, &note->why);
 	paho->tls_error[0] = '\0';
 	put_note(paho->box, note);
 }

@@ -17,6 +17,7 @@ SHARE, SHARES = map(int, os.environ.get("OTA_SHARE", "1/1").split("/"))
 STORAGE = {errno.ENOSPC: ("insufficient_storage",), errno.EDQUOT: ("insufficient_storage",),
            errno.EIO: ("slot_error", "io_error", "bootloader_error"),
            errno.EROFS: ("slot_error", "io_error", "bootloader_error")}
+EXIT_NO_MEMORY = 71  # agent/heap.c
 
 
 @pytest.fixture(autouse=True)
@@ -89,9 +90,25 @@ def test_a_disk_that_says_it_wrote_and_did_not_installs_nothing(stage):
     run(stage, "lie", ["lie"], check)
 
 
+def ends_by_name(outcome, text):
+    """As lives(), or a library was short of memory, and the process ended saying so."""
+    if outcome.status == EXIT_NO_MEMORY:
+        assert "error: memory is exhausted: lib" in text, text
+    else:
+        lives(outcome, text)
+
+
 def test_an_allocation_that_fails_is_named_and_harms_nothing(stage):
     def check(outcome, text):
-        lives(outcome, text)
+        ends_by_name(outcome, text)
         if outcome.end["state"] != usual(text):
             assert outcome.name == "out_of_memory", text
     run(stage, "memory-own", ["memory-own"], check)
+
+
+def test_a_library_without_memory_ends_the_process_by_name_and_harms_nothing(stage):
+    def check(outcome, text):
+        ends_by_name(outcome, text)
+        if outcome.end["state"] != usual(text):
+            assert outcome.name == "out_of_memory", text
+    run(stage, "memory", ["memory"], check)

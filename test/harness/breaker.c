@@ -14,6 +14,7 @@
  * starts is left alone. */
 #include <dlfcn.h>
 #include <errno.h>
+#include <execinfo.h>
 #include <fcntl.h>
 #include <link.h>
 #include <netdb.h>
@@ -35,10 +36,12 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+#include <unwind.h>
 
 extern void *__libc_malloc(size_t size);
 extern void *__libc_calloc(size_t count, size_t size);
 extern void *__libc_realloc(void *old, size_t size);
+extern void *__libc_memalign(size_t alignment, size_t size);
 extern int __open64_2(const char *path, int flags);
 
 enum what {
@@ -66,6 +69,9 @@ static atomic_ulong count;
 static char under[1024];
 static int log_fd = -1;
 static uintptr_t own_from, own_to;
+
+/* is_own_call, memory_fails, __libc_malloc, the agent's malloc, its caller */
+#define FRAMES_TO_CALLER 5
 
 /* The next one of the same name, whose address is looked up once. */
 #define REAL(name)                                                                             \
@@ -349,56 +355,73 @@ int getaddrinfo(const char *host, const char *service, const struct addrinfo *hi
 	       EAI_SYSTEM);
 }
 
-/* --- memory --- */
+/* --- memory ---
+ * The agent has a heap of its own (agent/heap.c) over these: whoever called that asks for
+ * memory. */
 
-static bool memory_fails(const void *caller)
+static _Unwind_Reason_Code find_caller(struct _Unwind_Context *context, void *arg)
 {
-	const bool own = (uintptr_t)caller >= own_from && (uintptr_t)caller < own_to;
+	struct seen {
+		int depth;
+		uintptr_t caller;
+	} *seen = arg;
 
-	if ((what != WHAT_MEMORY && (what != WHAT_MEMORY_OWN || !own)) ||
-	    syscall(SYS_getpid) != self || !strikes("memory"))
+	seen->caller = _Unwind_GetIP(context);
+	return ++seen->depth < FRAMES_TO_CALLER ? _URC_NO_REASON : _URC_END_OF_STACK;
+}
+
+__attribute__((noinline)) static bool is_own_call(void)
+{
+	struct {
+		int depth;
+		uintptr_t caller;
+	} seen = {0};
+
+	_Unwind_Backtrace(find_caller, &seen);
+	return seen.caller >= own_from && seen.caller < own_to;
+}
+
+__attribute__((noinline)) static bool memory_fails(void)
+{
+	if ((what != WHAT_MEMORY && what != WHAT_MEMORY_OWN) || syscall(SYS_getpid) != self ||
+	    (what == WHAT_MEMORY_OWN && !is_own_call()) || !strikes("memory"))
 		return false;
 	errno = ENOMEM;
 	return true;
 }
 
-void *malloc(size_t size)
+void *__libc_malloc(size_t size)
 {
-	return memory_fails(__builtin_return_address(0)) ? NULL : __libc_malloc(size);
+	return memory_fails() ? NULL : REAL(__libc_malloc)(size);
 }
 
-void *calloc(size_t number, size_t size)
+void *__libc_calloc(size_t number, size_t size)
 {
-	return memory_fails(__builtin_return_address(0)) ? NULL : __libc_calloc(number, size);
+	return memory_fails() ? NULL : REAL(__libc_calloc)(number, size);
 }
 
-void *realloc(void *old, size_t size)
+void *__libc_realloc(void *old, size_t size)
 {
-	return memory_fails(__builtin_return_address(0)) ? NULL : __libc_realloc(old, size);
+	return memory_fails() ? NULL : REAL(__libc_realloc)(old, size);
 }
 
-void *reallocarray(void *old, size_t number, size_t size)
+void *__libc_memalign(size_t alignment, size_t size)
 {
-	size_t bytes;
-
-	if (memory_fails(__builtin_return_address(0)))
-		return NULL;
-	if (__builtin_mul_overflow(number, size, &bytes)) {
-		errno = ENOMEM;
-		return NULL;
-	}
-	return __libc_realloc(old, bytes);
-}
-
-char *strdup(const char *text)
-{
-	if (memory_fails(__builtin_return_address(0)))
-		return NULL;
-	char *copy = __libc_malloc(strlen(text) + 1);
-	return copy ? memcpy(copy, text, strlen(text) + 1) : NULL;
+	return memory_fails() ? NULL : REAL(__libc_memalign)(alignment, size);
 }
 
 /* --- life --- */
+
+static void on_crash(int number)
+{
+	void *frames[32];
+	const int depth = backtrace(frames, 32);
+
+	dprintf(STDERR_FILENO, "crashed with signal %d\n", number);
+	backtrace_symbols_fd(frames, depth, STDERR_FILENO);
+	signal(number, SIG_DFL);
+	syscall(SYS_kill, self, number);
+}
 
 static int find_own(struct dl_phdr_info *info, size_t size, void *arg)
 {
@@ -442,6 +465,7 @@ static unsigned long number_of(const char *name, unsigned long otherwise)
 __attribute__((constructor)) static void begin(void)
 {
 	const char *name = getenv("BREAK_WHAT"), *path = getenv("BREAK_LOG");
+	void *frames[1];
 
 	if (!name)
 		return;
@@ -456,6 +480,9 @@ __attribute__((constructor)) static void begin(void)
 	self = getpid();
 	unsetenv("LD_PRELOAD");
 	unsetenv("BREAK_WHAT");
+	backtrace(frames, 1); /* what it needs is loaded now */
+	signal(SIGSEGV, on_crash);
+	signal(SIGABRT, on_crash);
 	what = what_of(name); /* from here on calls count */
 }
 
