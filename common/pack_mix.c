@@ -35,7 +35,7 @@ void pack_mix_init(struct pack_mix *mix)
 	for (int32_t p = 0; p < 4096; p++) {
 		while (x < 2047 && squash(x) < p * 16 + 8)
 			x++;
-		mix->stretch[p] = (int16_t)x;
+		mix->stretch[p] = (int16_t)(2 * x);
 	}
 }
 
@@ -60,12 +60,21 @@ static pack_slot *slots_of(struct pack_mix *mix, unsigned input, uint32_t contex
 	return &mix->slots[input][(place << 4) & ((1 << PACK_MIX_SLOTS_LOG) - 1)];
 }
 
-static void slot_learn(pack_slot *slot, unsigned bit)
+/* The slot after a bit: the probability in its upper 13 bits and the count in its lower 3 move
+ * in one sum. */
+static inline pack_slot slot_after(uint32_t slot, int32_t target)
 {
-	int32_t p = *slot >> 3;
-	unsigned count = *slot & 7;
-	p += ((bit ? 8191 : 0) - p) * slot_rate[count] >> 16;
-	*slot = (pack_slot)((unsigned)p << 3 | (count + (count < 7)));
+	unsigned count = slot & 7;
+	int32_t by = (target - (int32_t)(slot >> 3)) * slot_rate[count] >> 16;
+	return (pack_slot)(slot + (uint32_t)by * 8 + (count != 7));
+}
+
+static inline int32_t weighed(const int16_t x[PACK_MIX_INPUTS], const struct pack_mixer *mixer)
+{
+	int32_t sum = 0;
+	for (unsigned i = 0; i < PACK_MIX_INPUTS; i++)
+		sum += x[i] * mixer->weight[i];
+	return sum;
 }
 
 /* Each weight moves by the input times the error. */
@@ -78,23 +87,25 @@ static void mixer_learn(struct pack_mixer *mixer, const int16_t x[PACK_MIX_INPUT
 	memcpy(mixer->weight, weight, sizeof weight);
 }
 
-static unsigned mix_bit(struct pack_mix *mix, struct pack_coder *coder,
-			struct pack_mixer *mixer, pack_slot *const slots[PACK_MIX_INPUTS],
-			unsigned node, unsigned bit)
+static inline unsigned mix_bit(struct pack_mix *mix, struct pack_coder *coder,
+			       struct pack_mixer *mixer,
+			       pack_slot *const slots[PACK_MIX_INPUTS], unsigned node,
+			       unsigned bit)
 {
 	int16_t x[PACK_MIX_INPUTS];
-	int32_t sum = 0;
-	for (unsigned i = 0; i < PACK_MIX_INPUTS; i++)
-		x[i] = (int16_t)(2 * mix->stretch[slots[i][node] >> 4]);
-	for (unsigned i = 0; i < PACK_MIX_INPUTS; i++)
-		sum += x[i] * mixer->weight[i];
-	sum >>= WEIGHT_LOG + 1;
+	uint32_t slot[PACK_MIX_INPUTS]; /* in registers, read once */
+	for (unsigned i = 0; i < PACK_MIX_INPUTS; i++) {
+		slot[i] = slots[i][node];
+		x[i] = mix->stretch[slot[i] >> 4];
+	}
+	int32_t sum = weighed(x, mixer) >> (WEIGHT_LOG + 1);
 	sum = sum < -2047 ? -2047 : sum > 2047 ? 2047 : sum;
 	int32_t p = mix->squash[sum + 2048];
 	bit = pack_coder_bit(coder, (uint32_t)p, bit);
 	mixer_learn(mixer, x, (int32_t)(bit << 16) - p);
+	int32_t target = bit ? 8191 : 0;
 	for (unsigned i = 0; i < PACK_MIX_INPUTS; i++)
-		slot_learn(&slots[i][node], bit);
+		slots[i][node] = slot_after(slot[i], target);
 	return bit;
 }
 

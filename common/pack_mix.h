@@ -18,7 +18,7 @@ typedef uint16_t pack_slot;
 
 struct pack_mix {
 	/* constants */
-	int16_t stretch[4096];
+	int16_t stretch[4096]; /* twice the logistic function's inverse */
 	uint16_t squash[4096];
 	pack_slot slots[PACK_MIX_INPUTS][1 << PACK_MIX_SLOTS_LOG];
 };
