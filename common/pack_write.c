@@ -13,8 +13,10 @@
 #define LEVEL_DEFAULT 19
 /* Bytes of image that a thread encodes by itself; never depends on the number of threads. A
  * delta's model learns from what comes before, so its pieces are larger. */
-#define JOB_PLAIN  (8u << 20)
-#define JOB_DELTA  (64u << 20)
+#define JOB_PLAIN (8u << 20)
+#define JOB_DELTA (64u << 20)
+/* A file system gives a larger write larger pages, which cost the kernel up to eight times as
+ * much to find as those at hand. */
 #define COPY_BYTES (256u << 10)
 
 struct write {
@@ -53,10 +55,15 @@ static void *job_run(void *argument)
 static enum ota_err spool_part(struct write *write, const struct pack_part *part,
 			       struct ota_why *why)
 {
-	enum ota_err err = file_pwrite_all(write->fd, part->bytes, part->size, write->end, why);
-	if (err)
-		return err;
-	write->end += part->size;
+	for (size_t at = 0; at < part->size;) {
+		size_t now = part->size - at < COPY_BYTES ? part->size - at : COPY_BYTES;
+		enum ota_err err =
+			file_pwrite_all(write->fd, part->bytes + at, now, write->end, why);
+		if (err)
+			return err;
+		at += now;
+		write->end += now;
+	}
 	for (uint32_t i = 0; i < part->group_count; i++) {
 		const struct pack_group *group = &part->groups[i];
 		uint32_t number = write->header.group_count++;
