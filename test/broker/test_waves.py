@@ -10,7 +10,7 @@ from harness.firmware import Image, filler
 # The acceptance run sets 500 devices, 10 kills and 100 releases.
 DEVICES = int(os.environ.get("OTA_DEVICES", "150"))
 KILLS = int(os.environ.get("OTA_KILLS", "1"))
-SILENCE_S = 6 * places.PATIENCE
+SILENCE_S = 10 * places.PATIENCE
 RELEASES = int(os.environ.get("OTA_RELEASES", "20"))
 CALLBACK_P99_US = 1_000 * (5 if places.SANITIZED else 1)
 CALLBACK_MAX_US = 20_000 * (5 if places.SANITIZED else 1)
