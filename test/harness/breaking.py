@@ -160,17 +160,19 @@ def play(stage, story, what, when, check, last=None):
     for another cannot reach it. check(outcome, text) judges."""
     name = f"k{next(stage.numbers)}"
     plugin, where = stage.plugin, f"{story}: {what} at {when}"
+    plugin.is_there()
     agent = broken(stage.make(name, story), what, when, last).start()
     try:
         agent.expected_dead = True
-        eventually(lambda: not agent.is_running() or name in plugin.ends, 60,
+        eventually(lambda: plugin.is_there() and
+                   (not agent.is_running() or name in plugin.ends), 60,
                    lambda: f"{where}: neither an end nor a death\n{agent.tail(80)}")
         status = agent.process.poll()
         if when:
             agent.kill()
             agent.environment = {}
             agent.start()
-        eventually(lambda: name in plugin.ends and is_settled(agent), 60,
+        eventually(lambda: plugin.is_there() and name in plugin.ends and is_settled(agent), 60,
                    lambda: f"{where}: {plugin.ends.get(name)}\n{agent.tail(80)}")
         if not when:
             agent.stop()

@@ -129,6 +129,11 @@ class Client:
             raise Refused(f"{self.refusal or self.end}\n{self.broker.tail()}")
         return self
 
+    def is_there(self):
+        """True; that the connection ended by itself is told at once, not by what is waited for."""
+        assert self.connected, f"{self.client_id} lost its connection: {self.end}"
+        return True
+
     def close(self):
         """DISCONNECT where there is a connection, and the end of paho's thread."""
         if self.connected:
