@@ -46,14 +46,15 @@ class Starving:
 
     def __init__(self, stage, story, numbers):
         self.stage, self.story, self.numbers = stage, story, numbers
-        self.counts = {"lives": 0, "named ends": 0, "lived on": 0, "stories": 0}
+        self.counts = {"lives": 0, "struck": 0, "named ends": 0, "lived on": 0, "stories": 0}
         self.agent, self.device, self.clean = None, None, None
         self.wrong, self.ends = [], {}
 
     def run(self):
         for number in self.numbers:
             try:
-                self._live(number)
+                while not self._live(number):
+                    pass  # the story was at its end before; a new device has more to do
             except AssertionError as fault:
                 self.wrong.append(f"{self.story}: allocation {number}: {fault}")
                 self._leave()
@@ -63,14 +64,16 @@ class Starving:
         return self
 
     def _live(self, number):
+        """True when it was struck, or lived through the whole story without."""
         plugin = self.stage.plugin
         fresh = self.agent is None
         if fresh:
             self.device = f"s{next(self.stage.numbers)}"
             self.agent = self.stage.make(self.device, self.story)
-        life = Life(self.agent, number, lambda: self.device in plugin.ends)
+        life = Life(self.agent, number, lambda: plugin.is_there() and self.device in plugin.ends)
         life.judge()
         self.counts["lives"] += 1
+        self.counts["struck"] += life.struck
         self.counts["named ends"] += life.status is not None
         self.counts["lived on"] += life.status is None and life.struck
         running = self.agent.running_bytes() if self.agent.current.exists() else OLD.bytes
@@ -81,6 +84,7 @@ class Starving:
             self._leave()
             if fresh and not life.struck:
                 self.clean = number
+        return life.struck or fresh
 
     def _end(self, end, running, log):
         name = end.get("error", {}).get("name", end["state"])
