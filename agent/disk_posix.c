@@ -307,7 +307,7 @@ static int posix_in_use(void *ctx, const char *path, char *ret_how, size_t size)
 	/* The kernel's own answer: EBUSY for a device that anybody holds exclusively (a mount
 	 * does), ETXTBSY for a program that is being executed. */
 	AUTO_CLOSE int file =
-		open(path, O_WRONLY | O_CLOEXEC | (S_ISBLK(st.st_mode) ? O_EXCL : 0));
+		AGAIN(open(path, O_WRONLY | O_CLOEXEC | (S_ISBLK(st.st_mode) ? O_EXCL : 0)));
 	if (file < 0 && errno == EBUSY)
 		return says(ret_how, size, "the kernel holds it exclusively", "");
 	if (file < 0 && errno == ETXTBSY)
