@@ -10,7 +10,7 @@ import os
 import random
 
 import pytest
-from harness import breaking, places, starving
+from harness import breaking, liar, places, starving
 from harness.broker import Broker
 
 FAULTS = int(os.environ.get("OTA_FAULTS", "12"))
@@ -44,16 +44,16 @@ def usual(text):
     return "rolled_back" if text.startswith("revert") else "succeeded"
 
 
-def all_points(stage, what, of):
-    counts = {story: breaking.count_calls(stage, story, what) for story in breaking.STORIES}
+def all_points(stage, what, of, stories):
+    counts = {story: breaking.count_calls(stage, story, what) for story in stories}
     points = [(story, broken, when) for broken in of for story, count in counts.items()
               for when in range(1, count + 1)]
     return counts, points
 
 
-def run(stage, what, of, check, most=FAULTS):
+def run(stage, what, of, check, most=FAULTS, stories=breaking.STORIES):
     """Tries the points and prints how they ended."""
-    counts, points = all_points(stage, what, of)
+    counts, points = all_points(stage, what, of, stories)
     chosen = breaking.share(points, most, SHARE - 1, SHARES)
     outcomes = breaking.play_all(stage, chosen, check)
     ends = collections.Counter(outcome.name for outcome in outcomes)
@@ -112,6 +112,23 @@ def test_a_library_without_memory_ends_the_process_by_name_and_harms_nothing(sta
         if outcome.end["state"] != usual(text):
             assert outcome.name == "out_of_memory", text
     run(stage, "memory", ["memory"], check, min(FAULTS, 1000))
+
+
+def test_memory_that_fails_while_bytes_come_over_https_harms_nothing(suite, directory, pki, trust,
+                                                                     closing):
+    server = closing.keep(liar.Liar(pki))
+    server.put(breaking.NEW)
+    stock = closing.keep(Broker(suite, directory / "broker", pki, plugin=None, quiet=True)).start()
+    plugin = closing.keep(breaking.Plugin(stock, trust)).connect()
+    plugin.sources = [server.url]
+
+    def check(outcome, text):
+        ends_by_name(outcome, text)
+        if outcome.end["state"] != "succeeded":
+            assert outcome.name == "out_of_memory", text
+    run(breaking.Stage(stock, plugin, trust, directory, ["update"]), "memory", ["memory"], check,
+        min(FAULTS, 1000), ["update"])
+    assert server.count, "nothing came over HTTPS"
 
 
 # From here on an allocation comes so late that all of the story is needed for one: a sixteenth.

@@ -28,12 +28,13 @@ class Plugin(StandIn):
     def __init__(self, *arguments, **more):
         super().__init__(*arguments, **more)
         self.wanting, self.withheld, self.starved, self.envelopes = set(), set(), set(), None
-        self.ends = {}  # device → its final report
+        self.ends = {}  # device → its final reports
+        self.sources = None  # HTTPS servers that an offer names
         self.on_hello = self._offer_again
 
     def make_offer(self, device):
         if self.envelopes is None:
-            self.envelopes = self.offer(device, NEW, 1)
+            self.envelopes = self.offer(device, NEW, 1, sources=self.sources)
         else:
             self.say(device, "offer", self.envelopes)
 
@@ -62,16 +63,17 @@ class Plugin(StandIn):
 class Stage:
     """Where agents are broken: a broker, the stand-in, a template of each story."""
 
-    def __init__(self, stock, plugin, trust, directory):
+    def __init__(self, stock, plugin, trust, directory, stories=STORIES):
         self.stock, self.plugin, self.trust, self.directory = stock, plugin, trust, directory
         self.templates, self.numbers = {}, itertools.count()
-        for story in STORIES[1:]:
+        for story in stories[1:]:
             self.templates[story] = self._prepare(story)
 
     def make(self, name, story):
         """The agent of a device as the story finds it, not started."""
         settings = {"log_level": "info", "probation": "10ms", "reconnect_min": "10ms",
                     "reconnect_max": "200ms", "stop_timeout": "1s",
+                    "https": "true", "https_threshold": "64k",
                     **(SICK if story == "revert" else {})}
         directory = self.directory / name
         agent = agents_of.Agent(self.stock, name, directory, self.trust, OLD, settings=settings)
