@@ -140,6 +140,15 @@ static void forget(struct supervise *supervise)
 	supervise->pid = 0;
 }
 
+/* A zombie still has its start time; its pidfd is readable. */
+static bool is_gone(const struct supervise *supervise)
+{
+	struct pollfd one = {.fd = supervise->pidfd, .events = POLLIN};
+
+	return start_time_of_pid(supervise->pid) != supervise->start_time ||
+	       (supervise->pidfd >= 0 && poll(&one, 1, 0) > 0);
+}
+
 /* True when the application has ended; says how. */
 static bool has_ended(struct supervise *supervise, struct ending *ret_ending)
 {
@@ -153,14 +162,7 @@ static bool has_ended(struct supervise *supervise, struct ending *ret_ending)
 		ret_ending->known = pid == supervise->pid;
 		return pid != 0;
 	}
-	if (start_time_of_pid(supervise->pid) == supervise->start_time) {
-		struct pollfd one = {.fd = supervise->pidfd, .events = POLLIN};
-
-		/* A zombie still has its start time; its pidfd is readable. */
-		if (supervise->pidfd < 0 || poll(&one, 1, 0) <= 0)
-			return false;
-	}
-	return true;
+	return is_gone(supervise);
 }
 
 /* --- starting --- */
@@ -339,7 +341,12 @@ static bool read_record(struct supervise *supervise)
 		return false;
 	supervise->slot = (enum boot_slot)slot;
 	watch(supervise, pid, false, start_time);
-	return true;
+	if (!is_gone(supervise))
+		return true;
+	/* Nobody has waited for it yet. */
+	forget(supervise);
+	supervise->phase = PHASE_PAUSE;
+	return false;
 }
 
 /* True when an application runs already. Its lock says that there is one (or that one is just

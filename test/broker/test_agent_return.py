@@ -1,7 +1,10 @@
 """The agent on a stock Mosquitto, with a stand-in where the plugin would be: the way back, the
 application it supervises, and slots that are partitions."""
+import ctypes
 import os
+import signal
 import time
+from pathlib import Path
 
 import pytest
 from harness import places
@@ -106,6 +109,29 @@ def test_a_killed_agent_finds_its_application_again(agents, plugin):
         plugin.wait_hello("d1")
     assert run.read_text() == first
     os.kill(int(first.split()[0]), 0)
+
+
+PR_SET_CHILD_SUBREAPER = 36
+
+
+def test_an_application_that_ended_and_that_nobody_has_waited_for_is_not_taken_for_running(agents):
+    prctl = ctypes.CDLL(None, use_errno=True).prctl
+    assert prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0
+    try:
+        agent = agents("gw1").start()
+        agent.wait_log("version 1.0 runs")
+        pid = int((agent.directory / "state" / "application.run").read_text().split()[0])
+        agent.kill()
+        os.kill(pid, signal.SIGKILL)
+        eventually(lambda: f"{pid} (" in (stat := Path(f"/proc/{pid}/stat").read_text()) and
+                   stat.rpartition(") ")[2][0] == "Z", 10, "a zombie")
+        before = len(agent.log())
+        agent.start()
+        agent.wait_log("version 1.0 runs", since=before)
+        os.waitpid(pid, 0)
+    finally:
+        prctl(PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
+    assert "not ours to wait for" not in agent.log()[before:], agent.tail()
 
 
 def test_the_application_is_not_touched_before_the_switch_it_allowed(agents, plugin):
