@@ -1,13 +1,19 @@
 #!/usr/bin/env bash
-# `./dev fleet`: brings docker-compose.yml up with a hundred real agents and asserts what happens
-# to them (scenarios.py). Uses the Docker engine that answers, or starts one for the time of the
-# run, brings the file up with each docker-compose there is; makes the base image from the machine's own Debian mirror when no registry answers.
+# `./dev fleet`: brings docker-compose.yml up, each profile with each docker-compose there is, then
+# with a hundred real agents, and asserts what happens to them (scenarios.py). Uses the Docker engine
+# that answers, or starts one for the time of the run and puts the machine's network back as it was;
+# makes the base image from the machine's own Debian mirror when no registry answers.
 # Exits 77, saying so, where no engine can run.
 set -euo pipefail
 cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/../.."
 STATE=${OTA_DEV_DIR:-$PWD/.dev}/docker
 SUITE=${SUITE:-bookworm}
-export SUITE COMPOSE_PROJECT_NAME=mosquitto-ota-fleet COMPOSE_PROFILES=demo,fleet,faults
+PROFILES=(demo fleet faults https)
+export SUITE COMPOSE_PROJECT_NAME=mosquitto-ota-fleet
+COMPOSE_PROFILES=$(IFS=,; echo "${PROFILES[*]}")
+# What is larger than 4 MiB comes from the container nginx, once it is up.
+export COMPOSE_PROFILES OTA_SOURCE=https://nginx:8443 OTA_DEVICES=50
+export OTA_FLEET_EVIDENCE=$STATE/failed OTA_HEALTH_EVERY=1m
 export DOCKER_BUILDKIT=0 COMPOSE_DOCKER_CLI_BUILD=0
 # A hundred containers at once are more than a small machine answers for in a minute.
 export COMPOSE_HTTP_TIMEOUT=600 COMPOSE_PARALLEL_LIMIT=4
@@ -19,6 +25,17 @@ cannot() {
 	exit 77
 }
 
+# Becomes a daemon that holds nothing of ours: a lock that the caller waits on, say.
+daemon() { # log, command…
+	local log=$1 fd
+	shift
+	for fd in /proc/"$BASHPID"/fd/*; do
+		fd=${fd##*/}
+		[ "$fd" -le 2 ] || eval "exec $fd>&-"
+	done
+	exec setsid "$@" </dev/null >"$log" 2>&1
+}
+
 engine_start() {
 	if docker info >/dev/null 2>&1; then
 		say "using the Docker engine that runs here"
@@ -27,8 +44,14 @@ engine_start() {
 	[ "$(id -u)" = 0 ] || cannot "no Docker engine answers, and only root can start one"
 	command -v dockerd >/dev/null || cannot "there is no dockerd"
 	export DOCKER_HOST=unix://$STATE/docker.sock
-	dockerd --data-root "$STATE/data" --exec-root "$STATE/exec" -H "$DOCKER_HOST" \
-		-p "$STATE/dockerd.pid" >"$STATE/dockerd.log" 2>&1 &
+	if docker info >/dev/null 2>&1; then
+		DOCKERD=$(cat "$STATE/dockerd.pid")
+		say "using the Docker engine that an interrupted run left, stopped at the end"
+		return
+	fi
+	network_note
+	daemon "$STATE/dockerd.log" dockerd --data-root "$STATE/data" --exec-root "$STATE/exec" \
+		-H "$DOCKER_HOST" -p "$STATE/dockerd.pid" &
 	DOCKERD=$!
 	for _ in $(seq 100); do
 		docker info >/dev/null 2>&1 && {
@@ -42,11 +65,52 @@ engine_start() {
 	cannot "dockerd does not run on this machine"
 }
 
+# What an engine changes of the machine's network, and leaves behind.
+network_note() {
+	{
+		echo "forwarding=$(cat /proc/sys/net/ipv4/ip_forward)"
+		echo "policy=$(iptables -S FORWARD | awk '$1 == "-P" { print $3 }')"
+		echo "bridge=$([ ! -e /sys/class/net/docker0 ] || echo there)"
+	} >"$STATE/network"
+}
+
+network_restore() {
+	local forwarding policy bridge tables table line
+	[ -s "$STATE/network" ] || return 0
+	. "$STATE/network"
+	rm "$STATE/network"
+	[ -z "$bridge" ] || return 0 # another engine's, whose rules look the same
+	for tables in iptables ip6tables; do
+		for table in filter nat raw; do
+			while read -r line; do
+				# shellcheck disable=SC2086
+				$tables -t "$table" -D ${line#-A }
+			done < <($tables -t "$table" -S 2>/dev/null | grep -E '^-A .*(DOCKER|docker0)')
+			while read -r line; do
+				$tables -t "$table" -X "$line"
+			done < <($tables -t "$table" -S 2>/dev/null | sed -n 's/^-N \(DOCKER.*\)/\1/p')
+		done
+	done
+	iptables -P FORWARD "$policy"
+	ip link delete docker0 2>/dev/null || true
+	echo "$forwarding" >/proc/sys/net/ipv4/ip_forward
+}
+
 engine_stop() { # and waits: the next run finds the directory free
-	[ -z "${DOCKERD:-}" ] || {
-		kill "$DOCKERD" 2>/dev/null || true
-		wait "$DOCKERD" 2>/dev/null || true
-	}
+	local mount tick
+	[ -n "${DOCKERD:-}" ] || return 0
+	kill "$DOCKERD" 2>/dev/null || true
+	for ((tick = 0; tick < 300; tick++)); do
+		kill -0 "$DOCKERD" 2>/dev/null || break
+		sleep 0.2
+	done
+	kill -9 "$DOCKERD" 2>/dev/null && say "NOT ended within 60 s, killed: dockerd" >&2
+	awk -v dir="$STATE/" 'index($2, dir) == 1 { print $2 }' /proc/mounts | sort -r |
+		while read -r mount; do
+			umount -l "$mount" || true
+		done
+	rm -rf --one-file-system "$STATE"/base.* # of an interrupted debootstrap
+	network_restore || say "NOT put back: the machine's iptables rules" >&2
 }
 
 # The scenarios run with the first that is there, the file comes up with each.
@@ -59,24 +123,52 @@ compose_find() {
 	export COMPOSE=${COMPOSES[0]}
 }
 
-# A few agents, seen healthy, and gone again.
-compose_try() { # command
-	local deadline=$((SECONDS + 180)) healthy=0
-	$1 up -d --no-build --scale agent=3 broker agent >"$STATE/up.log" 2>&1 || {
+# What a profile starts.
+declare -A SERVICES=(
+	[demo]="setup broker otactl agent"
+	[fleet]="setup broker otactl fleetsim"
+	[faults]="setup broker link faulty-agent"
+	[https]="setup broker nginx"
+)
+
+containers() { # filter…
+	docker ps -a -q --filter "label=com.docker.compose.project=$COMPOSE_PROJECT_NAME" "${@/#/--filter=}"
+}
+
+# "service state" of each container that is not as it should be: healthy, or running where
+# nothing asks after its health, or ended well.
+compose_unwell() { # services…
+	local ids service
+	for service in "$@"; do
+		ids=$(containers "label=com.docker.compose.service=$service")
+		[ -n "$ids" ] || echo "$service has no container"
+		# shellcheck disable=SC2086
+		[ -z "$ids" ] || docker inspect -f '{{.State.Status}} {{.State.ExitCode}} {{with .State.Health}}{{.Status}}{{end}}' $ids |
+			awk -v service="$service" '
+				!($1 == "running" && ($3 == "healthy" || $3 == "")) &&
+				!($1 == "exited" && $2 == 0) { print service, $0 }'
+	done
+}
+
+# One profile by itself, as a user would bring it up, beside what runs already.
+compose_try() { # command, profile
+	local deadline=$((SECONDS + 180)) unwell=- scale=()
+	export COMPOSE_PROFILES=$2 OTA_HEALTH_EVERY=2s
+	[ "$2" != demo ] || scale=(--scale agent=3)
+	$1 up -d --no-build "${scale[@]}" >"$STATE/up.log" 2>&1 || {
 		tail -n 20 "$STATE/up.log" >&2
 		exit 1
 	}
-	while [ "$healthy" != 3 ]; do
+	# shellcheck disable=SC2086
+	while unwell=$(compose_unwell ${SERVICES[$2]}) && [ -n "$unwell" ]; do
 		[ $SECONDS -lt $deadline ] || {
-			$1 ps >&2
-			say "NOT within 180 s: three healthy agents with $1"
+			say "NOT well within 180 s, profile $2 with $1:" $'\n'"$unwell"
 			exit 1
 		}
 		sleep 1
-		healthy=$($1 ps -q agent | xargs -r docker inspect -f '{{.State.Health.Status}}' | grep -cx healthy || true)
 	done
-	$1 down -v --remove-orphans -t 2 >"$STATE/down.log" 2>&1
-	say "ok: the file comes up with $($1 version | head -n 1)"
+	say "ok: profile $2 comes up with $($1 version | head -n 1):" \
+		"${SERVICES[$2]}, $(containers | wc -l) containers in all"
 }
 
 # A base image out of the machine's own mirror, with the machine's way to reach it.
@@ -108,7 +200,7 @@ base_find() {
 
 images_build() {
 	local target
-	for target in broker agent tools; do
+	for target in broker nginx agent tools; do
 		say "building mosquitto-ota/$target:$SUITE"
 		docker build -q --target "$target" --build-arg "SUITE=$SUITE" \
 			-t "mosquitto-ota/$target:$SUITE" . >"$STATE/build-$target.log" 2>&1 || {
@@ -120,12 +212,18 @@ images_build() {
 
 clear_away() {
 	docker rm -f "$COMPOSE_PROJECT_NAME-tools" >/dev/null 2>&1 || true
+	containers | xargs -r docker rm -f >/dev/null 2>&1 || true
 	$COMPOSE down -v --remove-orphans -t 2 >"$STATE/down.log" 2>&1 || true
 }
 
 finish() {
 	local status=$?
 	trap - EXIT
+	trap '' INT TERM HUP
+	[ -z "${PART:-}" ] || {
+		kill -- "-$PART" 2>/dev/null || true
+		wait "$PART" || true
+	}
 	if [ -n "${COMPOSE:-}" ]; then
 		[ "$status" = 0 ] || $COMPOSE logs --tail=20 broker >&2 || true
 		clear_away
@@ -134,14 +232,43 @@ finish() {
 	exit "$status"
 }
 
-trap finish EXIT
-engine_start
-compose_find
-base_find
-images_build
-[ "${1:-}" != --images ] || exit 0
-clear_away # what an interrupted run left
-for one in "${COMPOSES[@]}"; do
-	compose_try "$one"
-done
-/usr/bin/python3 test/fleet/scenarios.py "$@"
+# In a process group of its own, so that an interrupted run ends all of it at once.
+apart() {
+	local status=0
+	set -m
+	"$@" &
+	PART=$!
+	set +m
+	wait "$PART" || status=$?
+	PART=
+	return "$status"
+}
+
+main() {
+	local one profile
+	exec 8>"$STATE/.run"
+	flock -n 8 || {
+		say "another run has $STATE" >&2
+		exit 1
+	}
+	trap finish EXIT
+	trap 'exit 129' HUP
+	trap 'exit 130' INT
+	trap 'exit 143' TERM
+	engine_start
+	compose_find
+	apart base_find
+	apart images_build
+	[ "${1:-}" != --images ] || exit 0
+	clear_away # what an interrupted run left
+	for one in "${COMPOSES[@]}"; do
+		for profile in "${PROFILES[@]}"; do
+			apart compose_try "$one" "$profile"
+		done
+		apart clear_away
+	done
+	apart /usr/bin/python3 test/fleet/scenarios.py "$@"
+}
+
+# All of it is read before it runs: a pull in the meantime changes nothing.
+main "$@"; exit
