@@ -191,6 +191,20 @@ def test_nginx_serves_blobs_to_devices_and_nothing_else_to_nobody_else(nginx, di
     assert curl(path, fresh_pki.device("d1"))[0] == 400
 
 
+def test_as_many_slow_ranges_as_an_agent_asks_for_are_all_answered(nginx, directory, pki):
+    content = filler(16 * MIB, 4)
+    digest = sha256(content)
+    blob = directory / "broker" / "store" / "blobs" / digest[:2] / digest
+    blob.parent.mkdir()
+    blob.write_bytes(content)
+    device = pki.device("d1")
+    command = ["curl", "-sS", "--cacert", str(pki.ca), "--cert", f"{device}.crt", "--key",
+               f"{device}.key", "--limit-rate", "8M", "-r", "0-", "-o", "/dev/null", "-w",
+               "%{http_code} %{size_download}", f"{nginx.url}/{digest[:2]}/{digest}"]
+    asking = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(8)]
+    assert [one.communicate()[0] for one in asking] == [f"206 {len(content)}"] * 8
+
+
 def test_a_revoked_device_gets_nothing_from_nginx(directory, fresh_pki, closing):
     device = fresh_pki.device("gone")
     fresh_pki.revoke("device", "gone")
