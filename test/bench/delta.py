@@ -16,6 +16,7 @@ from pathlib import Path
 from stage import RESULTS, Stage, median, places
 
 CORPUS = Path(os.environ.get("OTA_CORPUS", places.STATE / "corpus"))
+STORE = RESULTS / "delta-pairs.json"
 DESYNC = places.STATE / "desync/usr/bin/desync"  # Debian has it in sid only; ./dev bench fetches it
 LARGE = 128 << 20  # images of which a damaged base is tried
 SMALL = 16 << 20  # images that are measured three times
@@ -179,22 +180,31 @@ def all_pairs():
     return found
 
 
+def stored_pairs():
+    return json.loads(STORE.read_text()) if STORE.exists() else {}
+
+
+def keep(name, new, tool, figures):
+    """As soon as they are there: all of it takes an hour."""
+    known = stored_pairs()
+    pair = known.setdefault(name, {"megabytes": new.stat().st_size / 1e6, "tools": {}})
+    pair["tools"][tool] = figures
+    STORE.write_text(json.dumps(known, indent=1) + "\n")
+
+
 def main():
     wanted = os.environ.get("OTA_BENCH_PAIRS", "").split()
     pairs = {name: pair for name, pair in all_pairs().items() if not wanted or name in wanted}
     if not pairs:
         sys.exit(f"bench delta: no pairs: put them at {CORPUS}/NAME/old and new, "
                  "or let OTA_CORPUS name their directory")
-    store = RESULTS / "delta-pairs.json"
-    known = json.loads(store.read_text()) if store.exists() else {}
     with Stage("delta") as stage:
         for name, (old, new) in pairs.items():
-            pair = known.setdefault(name, {"megabytes": new.stat().st_size / 1e6, "tools": {}})
             for tool in TOOLS:
-                found = measure(tool, stage.directory, old, new)
-                if found:
-                    pair["tools"][tool] = found
-                    store.write_text(json.dumps(known, indent=1) + "\n")
+                figures = measure(tool, stage.directory, old, new)
+                if figures:
+                    keep(name, new, tool, figures)
+        known = stored_pairs()
         for name, pair in sorted(known.items()):
             rows(stage, name, pair["megabytes"], pair["tools"])
         stage.note("Bytes, CPU-seconds to make, memory to make (ours beyond the two mapped "
