@@ -15,8 +15,8 @@
  * delta's model learns from what comes before, so its pieces are larger. */
 #define JOB_PLAIN (8u << 20)
 #define JOB_DELTA (64u << 20)
-/* A file system gives a larger write larger pages, which cost the kernel up to eight times as
- * much to find as those at hand. */
+/* One write of a whole group of 8 MiB was measured to cost the kernel more than twice as much
+ * as the same bytes in such pieces. */
 #define COPY_BYTES (256u << 10)
 
 struct write {
