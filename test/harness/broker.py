@@ -104,15 +104,17 @@ class Broker(Process):
         if self.suite != "sid" or not self.environment:
             return super().wait(seconds)
         self.expected_dead = True
-        eventually(lambda: self.process.poll() is not None or
-                   "Saving in-memory database" in self.log()[self._started_at:], seconds,
-                   lambda: f"{self.name} did not end\n{self.tail()}")
         try:
+            eventually(lambda: self.process.poll() is not None or
+                       "Saving in-memory database" in self.log()[self._started_at:], seconds,
+                       lambda: f"{self.name} did not end\n{self.tail()}")
             return self.process.wait(1)
         except subprocess.TimeoutExpired:
-            self.signal(signal.SIGKILL)
-            self.process.wait()
             return 1 if "Plugin returned" in self.log()[self._started_at:] else 0
+        finally:
+            if self.is_running():
+                self.signal(signal.SIGKILL)
+                self.process.wait()
 
     def restart(self, kill=False):
         if kill:

@@ -30,4 +30,5 @@ class ReferenceBroker(Broker):
             lines += [f"plugin {self.plugin}", *(" ".join(map(str, one)) for one in options.items())]
         lines += [f"{key} {ours.get(key, value)}" for key, value in reference_lines()
                   if not key.startswith("plugin")]
+        lines.append("log_type information")  # its last word, which wait() listens for
         return "\n".join(lines) + "\n"
