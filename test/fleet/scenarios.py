@@ -349,13 +349,15 @@ def a_release_goes_on_over_mqtt_when_nginx_is_stopped(fleet):
 
     fleet.until(all_succeeded, 300, "all succeeded")
     assert blamed, "nobody was told that nginx is gone"
-    assert all(error["name"] == "connection_lost" and "https://nginx:8443" in error["message"]
-               for error in blamed.values()), blamed
+    # a container that ends takes its address along: some are told so, others hear nothing more
+    assert all(error["name"] in ("connection_lost", "download_stalled") and
+               "https://nginx:8443" in error["message"] for error in blamed.values()), blamed
     mqtt = fleet.mqtt_bytes() - before
     served = sum(size for _, _, size in nginx.rows()[seen:])
     whole = fleet.count * LARGE
     assert served > 0 and mqtt > whole * 0.05
-    assert whole * 0.9 <= served + mqtt <= whole * 1.15, \
+    # what was under way when it was stopped is paid twice, less than 1 MiB for each
+    assert whole * 0.9 <= served + mqtt <= whole * 1.05 + fleet.count * MIB, \
         f"of {whole} bytes {served} came from nginx and {mqtt} over MQTT"
     assert fleet.versions() == {"9.0": fleet.count}
     tell(f"ok: nginx was stopped after {served / MIB:.0f} MiB, {len(blamed)} said so, "
