@@ -45,11 +45,9 @@ def application(version, line, size=200_000):
 def test_a_version_that_just_crashed_is_not_granted_its_commit(agents, plugin):
     """It counted as running until it was started again, and so outlived its probation."""
     good = application("1.0", "while :; do sleep 1; done")
-    agent = agents(image=good, settings={"command": "sh {slot}",
-                                         "probation": places.patient(1)}).start()
+    agent = agents(image=good, settings={"command": "sh {slot}", "probation": "1600ms"}).start()
     plugin.wait_hello("d1")
-    crashing = f"echo started >>$0.starts; sleep {0.8 * places.PATIENCE}; exit 7"
-    plugin.offer("d1", application("2.0", crashing), 1)
+    plugin.offer("d1", application("2.0", "echo started >>$0.starts; sleep 0.8; exit 7"), 1)
     report = plugin.wait_report("d1", "rolled_back", 1)
     assert report["error"]["name"] == "crash_loop"
     assert agent.slot_b.with_name("slot-b.starts").read_text().count("started") == 3

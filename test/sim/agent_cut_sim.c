@@ -505,7 +505,7 @@ static void check_end(void *ctx)
 	const struct agent_scenario *scenario = device->scenario;
 	uint64_t allowed = 0;
 
-	/* Three cuts may use up the three tries of a good version; it is then rolled back. */
+	/* Three cuts may use up the three tries of a good version; it is then rolled back, */
 	bool tries_used = device->cuts >= 3;
 	for (unsigned i = 0; i < SIM_ORDERS && scenario->orders[i].image; i++) {
 		const struct sim_order *order = &scenario->orders[i];
@@ -516,7 +516,11 @@ static void check_end(void *ctx)
 			: order->event == SIM_ORDER_CANCELED ? UPDATE_CANCELED
 			: bad				     ? UPDATE_ROLLED_BACK
 							     : UPDATE_SUCCEEDED;
-		if (ended != wanted && !(tries_used && ended == UPDATE_ROLLED_BACK))
+		/* and who then gets the release of what was rolled back to has it */
+		bool is_back = ended == UPDATE_ALREADY_INSTALLED && i > 0 &&
+			       device->plugin.final[i - 1] == UPDATE_ROLLED_BACK;
+		if (ended != wanted &&
+		    !(tries_used && (ended == UPDATE_ROLLED_BACK || is_back)))
 			broken(device, update_state_names[ended], i + 1);
 		if (device->plugin.finals[i] != 1)
 			broken(device, "final reports of a release", device->plugin.finals[i]);
