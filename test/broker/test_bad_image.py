@@ -17,7 +17,7 @@ from harness.relay import Relay
 
 GOOD = """case "$1" in check) exit 0;; esac
 rm -f "$home/cut"
-if [ -e "$home/hosts" ]; then ip link set eth0 up; fi
+if [ -e "$home/hosts" ]; then ip link set cable0 up; fi
 while :; do sleep 1; done"""
 CHECKED = 'case "$1" in check) exit 0;; esac\n'
 # name of the image → what it does, the error's name, what message or log say
@@ -26,7 +26,7 @@ SCRIPTS = {
     "crashes-later": (CHECKED + "sleep 4; kill -SEGV $$", "crashed_in_trial", "signal 11"),
     "hangs": ("sleep 1000", "not_responding", "did not end in time"),
     "eats-memory": (CHECKED + "exec tail /dev/zero", "memory_exhausted", "for want of memory"),
-    "no-network": (CHECKED + "ip link set eth0 down; sleep 1000", "no_network_after_update",
+    "no-network": (CHECKED + "ip link set cable0 down; sleep 1000", "no_network_after_update",
                    "Network is unreachable"),
     "kills-the-agent": (CHECKED + 'while :; do kill -9 "$(cat "$home/pid")"; sleep 0.2; done',
                         "agent_killed", "the agent was started 11 times"),
@@ -216,6 +216,10 @@ def test_ten_bad_images_come_back_each_with_a_name_of_its_own(alice, agents, tru
                                                               broker, closing):
     bad = images()
     wards = [Ward(name, agents, closing, broker, product) for name in bad]
+    for ward in wards:  # and no release: it would break this machine
+        if ward.missing:
+            print(f"\n{ward.name}: not tried, {ward.missing}")
+    wards = [ward for ward in wards if not ward.missing]
     for ward in wards:
         eventually(lambda: shown(alice, ward).get("online"), 20, ward.agent.tail)
     for number, ward in enumerate(wards):
@@ -223,9 +227,6 @@ def test_ten_bad_images_come_back_each_with_a_name_of_its_own(alice, agents, tru
         envelope = alice.push(trust, Image(product, f"2.{number}", content))
         alice.release(trust, envelope, product, target={"kind": "device", "name": ward.name})
     for ward in wards:
-        if ward.missing:
-            print(f"\n{ward.name}: not tried, {ward.missing}")
-            continue
         content, name, words = bad[ward.name]
         eventually(lambda: shown(alice, ward).get("update", {}).get("state") in
                    ("rolled_back", "failed", "succeeded"), 60,

@@ -5,7 +5,8 @@ import subprocess
 
 
 class Island:
-    """`address` is this machine's end of the cable; on the island it is eth0."""
+    """`address` is this machine's end of the cable; on the island it is cable0, which no
+    machine has: what is meant for the island can do nothing outside of it."""
 
     def __init__(self, number):
         self.name = f"ota{os.getpid()}-{number}"
@@ -14,12 +15,12 @@ class Island:
         self.address, self.inside = f"{net}.1", ["/usr/sbin/ip", "netns", "exec", self.name]
         self._ip("netns", "add", self.name)
         try:
-            self._ip("link", "add", outer, "type", "veth", "peer", "name", "eth0",
+            self._ip("link", "add", outer, "type", "veth", "peer", "name", "cable0",
                      "netns", self.name)
             self._ip("address", "add", f"{net}.1/24", "dev", outer)
             self._ip("link", "set", outer, "up")
-            for words in (["address", "add", f"{net}.2/24", "dev", "eth0"],
-                          ["link", "set", "eth0", "up"], ["link", "set", "lo", "up"]):
+            for words in (["address", "add", f"{net}.2/24", "dev", "cable0"],
+                          ["link", "set", "cable0", "up"], ["link", "set", "lo", "up"]):
                 self._ip("-n", self.name, *words)
         except Exception:
             self.close()
