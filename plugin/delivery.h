@@ -15,10 +15,9 @@
 
 #define DELIVERY_YOUNG_MS 100u	 /* sent lately */
 #define DELIVERY_LOST_MS  30000u /* not asked again for so long: received, or gone */
-#define DELIVERY_FAST_MS  1000u /* who drains half a window in less has nothing under way soon \
-				 */
-#define DELIVERY_TURN	  64u	/* 4 MiB */
-#define DELIVERY_PATIENCE 4u	/* refused so often it takes less than it asks for */
+#define DELIVERY_FAST_MS  1000u	 /* asked again within it: what was under way is there soon */
+#define DELIVERY_TURN	  64u	 /* 4 MiB */
+#define DELIVERY_PATIENCE 4u	 /* refused so often it takes less than it asks for */
 
 struct delivery_budget {
 	uint32_t young, all; /* chunks */

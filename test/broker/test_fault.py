@@ -29,10 +29,14 @@ def plain_build(suite):
 
 
 @pytest.fixture
-def stage(suite, directory, pki, trust, closing):
+def plugin(suite, directory, pki, trust, closing):
     stock = closing.keep(Broker(suite, directory / "broker", pki, plugin=None, quiet=True)).start()
-    plugin = closing.keep(breaking.Plugin(stock, trust)).connect()
-    return breaking.Stage(stock, plugin, trust, directory)
+    return closing.keep(breaking.Plugin(stock, trust)).connect()
+
+
+@pytest.fixture
+def stage(plugin, trust, directory):
+    return breaking.Stage(plugin.broker, plugin, trust, directory)
 
 
 def lives(outcome, text):
@@ -90,44 +94,32 @@ def test_a_disk_that_says_it_wrote_and_did_not_installs_nothing(stage):
     run(stage, "lie", ["lie"], check)
 
 
-def ends_by_name(outcome, text):
-    """As lives(), or a library was short of memory, and the process ended saying so."""
+def says_out_of_memory(outcome, text):
+    """It went on or ended by itself, a library's call by the status for it; what did not end as
+    usual has the one name."""
     if outcome.status == starving.NO_MEMORY:
         assert starving.NAMED[starving.NO_MEMORY] in text, text
     else:
         lives(outcome, text)
+    if outcome.end["state"] != usual(text):
+        assert outcome.name == "out_of_memory", text
 
 
 def test_an_allocation_that_fails_is_named_and_harms_nothing(stage):
-    def check(outcome, text):
-        ends_by_name(outcome, text)
-        if outcome.end["state"] != usual(text):
-            assert outcome.name == "out_of_memory", text
-    run(stage, "memory-own", ["memory-own"], check)
+    run(stage, "memory-own", ["memory-own"], says_out_of_memory)
 
 
 def test_a_library_without_memory_ends_the_process_by_name_and_harms_nothing(stage):
-    def check(outcome, text):
-        ends_by_name(outcome, text)
-        if outcome.end["state"] != usual(text):
-            assert outcome.name == "out_of_memory", text
-    run(stage, "memory", ["memory"], check, min(FAULTS, 1000))
+    run(stage, "memory", ["memory"], says_out_of_memory, min(FAULTS, 1000))
 
 
-def test_memory_that_fails_while_bytes_come_over_https_harms_nothing(suite, directory, pki, trust,
+def test_memory_that_fails_while_bytes_come_over_https_harms_nothing(plugin, directory, pki, trust,
                                                                      closing):
     server = closing.keep(liar.Liar(pki))
     server.put(breaking.NEW)
-    stock = closing.keep(Broker(suite, directory / "broker", pki, plugin=None, quiet=True)).start()
-    plugin = closing.keep(breaking.Plugin(stock, trust)).connect()
     plugin.sources = [server.url]
-
-    def check(outcome, text):
-        ends_by_name(outcome, text)
-        if outcome.end["state"] != "succeeded":
-            assert outcome.name == "out_of_memory", text
-    run(breaking.Stage(stock, plugin, trust, directory, ["update"]), "memory", ["memory"], check,
-        min(FAULTS, 1000), ["update"])
+    stage = breaking.Stage(plugin.broker, plugin, trust, directory, ["update"])
+    run(stage, "memory", ["memory"], says_out_of_memory, min(FAULTS, 1000), ["update"])
     assert server.count, "nothing came over HTTPS"
 
 

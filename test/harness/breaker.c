@@ -359,12 +359,14 @@ int getaddrinfo(const char *host, const char *service, const struct addrinfo *hi
  * The agent has a heap of its own (agent/heap.c) over these: whoever called that asks for
  * memory. */
 
+struct seen {
+	int depth;
+	uintptr_t caller;
+};
+
 static _Unwind_Reason_Code find_caller(struct _Unwind_Context *context, void *arg)
 {
-	struct seen {
-		int depth;
-		uintptr_t caller;
-	} *seen = arg;
+	struct seen *seen = arg;
 
 	seen->caller = _Unwind_GetIP(context);
 	return ++seen->depth < FRAMES_TO_CALLER ? _URC_NO_REASON : _URC_END_OF_STACK;
@@ -372,10 +374,7 @@ static _Unwind_Reason_Code find_caller(struct _Unwind_Context *context, void *ar
 
 __attribute__((noinline)) static bool is_own_call(void)
 {
-	struct {
-		int depth;
-		uintptr_t caller;
-	} seen = {0};
+	struct seen seen = {0};
 
 	_Unwind_Backtrace(find_caller, &seen);
 	return seen.caller >= own_from && seen.caller < own_to;
